@@ -18,10 +18,10 @@ mod message;
 mod price;
 mod receipt;
 mod refusal;
-mod secret;
 mod timer;
 mod turn;
 mod verification;
+pub mod wording;
 mod workflow;
 
 pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
@@ -32,9 +32,10 @@ pub use message::{Message, MessageRecord, MessageStatus, NewMessage};
 pub use price::{Amount, Price, PriceItem, PriceList};
 pub use receipt::{Conversion, ErrorCode, Receipt, ReceiptStatus, SubmitOutcome};
 pub use refusal::Refusal;
-pub use secret::SecretText;
+
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
+pub use wording::{Locale, SecretText};
 pub use verification::{
     Attempt, Check, NewVerification, Outcome, Progress, Verdict, Verification, VerificationRecord,
     VerificationState,
