@@ -1,1 +1,3 @@
 //! The verification engine.
+
+pub mod wording;
