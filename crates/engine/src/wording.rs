@@ -5,9 +5,16 @@
 
 pub mod gsm;
 mod locale;
+mod phrases;
 mod secret_text;
 mod segments;
+mod template;
 
 pub use locale::Locale;
+pub use phrases::{BRAND_CHARS_MAX, CODE_DIGITS_MAX, Phrases, spoken};
 pub use secret_text::SecretText;
 pub use segments::{Encoding, SEGMENTS_MAX, Segments};
+pub use template::{
+    BRAND, NAME_CHARS_MAX, PIN, PIN_EXPIRY, PLACEHOLDERS_MAX, RenderError, TEXT_CHARS_MAX,
+    Template, TemplateError, VALUE_CHARS_MAX,
+};
