@@ -3,6 +3,7 @@
 //! Everything a person can read or hear is composed here, so that the channels only carry it.
 //! Whatever holds the code comes out as [`SecretText`].
 
+mod autofill;
 pub mod gsm;
 mod locale;
 mod phrases;
@@ -10,6 +11,9 @@ mod secret_text;
 mod segments;
 mod template;
 
+pub use autofill::{
+    ANDROID_BYTES_MAX, AppHash, AppendedLine, HOST_BYTES_MAX, Host, LintError, lint,
+};
 pub use locale::Locale;
 pub use phrases::{BRAND_CHARS_MAX, CODE_DIGITS_MAX, Phrases, spoken};
 pub use secret_text::SecretText;
