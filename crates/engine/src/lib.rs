@@ -32,7 +32,6 @@ pub use message::{Message, MessageRecord, MessageStatus, NewMessage};
 pub use price::{Amount, Price, PriceItem, PriceList};
 pub use receipt::{Conversion, ErrorCode, Receipt, ReceiptStatus, SubmitOutcome};
 pub use refusal::Refusal;
-
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
 pub use wording::{Locale, SecretText};

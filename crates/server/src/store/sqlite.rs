@@ -7,9 +7,11 @@
 mod caches;
 mod checkpoint;
 mod config;
+mod load;
 mod machines;
 mod outbox;
 mod read;
+mod retention;
 mod webhooks;
 mod writer;
 
@@ -262,11 +264,11 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, before: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.write(before, move |tx| read::purge(tx, before, limit))
+        self.write(before, move |tx| retention::purge(tx, before, limit))
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
-        self.write(now, move |tx| read::erase(tx, number))
+        self.write(now, move |tx| retention::erase(tx, number))
     }
 
     fn next_due(&self) -> Reply<'_, Due> {

@@ -123,7 +123,9 @@ CREATE TABLE webhook (
     notice TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     due_at INTEGER NOT NULL,
+    leased_from INTEGER,
     tries INTEGER NOT NULL,
+    part INTEGER NOT NULL,
     error TEXT,
     dead_at INTEGER
 ) STRICT;
