@@ -1,3 +1,4 @@
 //! The server.
 
+pub mod http;
 pub mod webhooks;
