@@ -1,1 +1,4 @@
 //! The server.
+
+pub mod http;
+pub mod webhooks;
