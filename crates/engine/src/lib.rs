@@ -1,1 +1,8 @@
 //! The verification engine.
+
+pub mod address;
+
+pub use address::{
+    NumberError, NumberKind, Numbering, Originator, OriginatorError, OriginatorRule, PhoneNumber,
+    Region, choose_originator,
+};
