@@ -306,10 +306,10 @@ mod tests {
             r#"countersign_webhooks_total{result="delivered"} 1"#,
             r#"countersign_conversions_total{route="north",converted="yes"} 1"#,
             r#"countersign_outcomes_total{outcome="verified"} 1"#,
-            r#"countersign_store_commit_turns_sum 7.0"#,
-            r#"countersign_store_commit_seconds_count 1"#,
-            r#"countersign_store_queue_turns 5"#,
-            r#"countersign_log_lines_dropped_total 4"#,
+            "countersign_store_commit_turns_sum 7.0",
+            "countersign_store_commit_seconds_count 1",
+            "countersign_store_queue_turns 5",
+            "countersign_log_lines_dropped_total 4",
             "# EOF",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in\n{text}");

@@ -140,7 +140,8 @@ mod tests {
 
     impl Write for Terminal {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.written.send(String::from_utf8(bytes.to_vec()).unwrap()).unwrap();
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            self.written.send(text).map_err(io::Error::other)?;
             self.permits.recv().map_err(io::Error::other)?;
             Ok(bytes.len())
         }

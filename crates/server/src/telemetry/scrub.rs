@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Replaces the digits of every run of four or more with `•`.
 ///
@@ -145,16 +145,8 @@ fn classify(c: char) -> Class {
     match c {
         // Not only decimal digits: a superscript or a circled digit is still a digit.
         _ if c.is_numeric() => Class::Digit,
-        '-' | '.' | ',' | '/' | '(' | ')' | '+' | '_' => Class::Separator,
-        '\u{2010}'..='\u{2015}'
-        | '\u{2212}'
-        | '\u{FF0B}'
-        | '\u{FF0D}'
-        | '\u{FF08}'
-        | '\u{FF09}' => Class::Separator,
-        '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' => Class::Invisible,
-        '\u{2060}'..='\u{2069}' | '\u{FE0F}' | '\u{20E3}' | '\u{FEFF}' | '\0' => Class::Invisible,
-        _ if c.is_whitespace() => Class::Separator,
+        _ if c.is_whitespace() || SEPARATORS.contains(&c) => Class::Separator,
+        _ if INVISIBLES.iter().any(|range| range.contains(&c)) => Class::Invisible,
         _ => Class::Other,
     }
 }
@@ -190,6 +182,25 @@ fn decode_escape(rest: &str) -> Option<(char, usize)> {
     };
     Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, ended(after)))
 }
+
+/// What people write between digits, with dashes and full-width forms.
+const SEPARATORS: [char; 18] = [
+    '-', '.', ',', '/', '(', ')', '+', '_', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}',
+    '\u{2014}', '\u{2212}', '\u{FF0B}', '\u{FF0D}', '\u{FF08}', '\u{FF09}',
+];
+
+/// Soft hyphens, joiners, direction marks, variation selectors and the like, which a reader does
+/// not see between two digits.
+const INVISIBLES: [RangeInclusive<char>; 8] = [
+    '\0'..='\0',
+    '\u{AD}'..='\u{AD}',
+    '\u{200B}'..='\u{200F}',
+    '\u{202A}'..='\u{202E}',
+    '\u{2060}'..='\u{2069}',
+    '\u{20E3}'..='\u{20E3}',
+    '\u{FE00}'..='\u{FE0F}',
+    '\u{FEFF}'..='\u{FEFF}',
+];
 
 /// Codes have four digits at least, and so have the shortest numbers.
 const RUN_DIGITS_MIN: usize = 4;

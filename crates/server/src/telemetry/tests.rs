@@ -18,7 +18,7 @@ fn logged(format: LogFormat, story: impl FnOnce()) -> String {
         lines.push_str(&line);
         lines.push('\n');
     };
-    let clock = || "2026-01-02T03:04:05.678901Z".parse::<jiff::Timestamp>().unwrap();
+    let clock = || "2026-01-02T03:04:05.678901Z".parse::<Timestamp>().unwrap();
     let subscriber = registry().with(LineLayer { format, clock, sink });
     tracing::subscriber::with_default(subscriber, story);
     let lines = lines.lock().unwrap();
@@ -125,4 +125,35 @@ fn an_error_is_logged_with_its_sources() {
         error!(error = &failure as &dyn std::error::Error, "not sent");
     });
     assert!(lines.ends_with("error=\"sending to +•••••••••••• failed: link closed\"\n"), "{lines}");
+}
+
+/// A writer whose text can be read afterwards.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_of_a_process_is_started_once_and_is_complete_when_its_guard_goes() {
+    let page = Page::default();
+    let start = |filter: &str| {
+        let clock = || Timestamp::UNIX_EPOCH;
+        start_log(filter, LogFormat::Text, clock, page.clone(), Metrics::new().log_lines_dropped())
+    };
+    assert!(matches!(start("nonsense=="), Err(TelemetryError::Filter(_))));
+    let guard = start("off,log_test=info").unwrap();
+    assert!(matches!(start("info"), Err(TelemetryError::Installed(_))));
+    info!(target: "log_test", to = NUMBER, "sending");
+    tracing::debug!(target: "log_test", "too quiet");
+    drop(guard);
+    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text, "1970-01-01T00:00:00.000Z INFO log_test sending to=+••••••••••••\n");
 }
