@@ -10,6 +10,7 @@
 //! its next timeout, and the three together are stored in one transaction before anyone is
 //! answered. [`Turn::take`] is the only way to make such a call.
 
+mod address;
 mod admission;
 mod code;
 mod ids;
@@ -24,6 +25,10 @@ mod verification;
 pub mod wording;
 mod workflow;
 
+pub use address::{
+    NumberError, NumberKind, Numbering, Originator, OriginatorError, OriginatorRule, PhoneNumber,
+    Region, choose_originator,
+};
 pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
 pub use code::{Code, TypedCode};
 pub use ids::{AccountId, AttemptId, Bucket, MessageId, PARTS_MAX, Subject, VerificationId};
@@ -34,9 +39,9 @@ pub use receipt::{Conversion, ErrorCode, Receipt, ReceiptStatus, SubmitOutcome};
 pub use refusal::Refusal;
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
-pub use wording::{Locale, SecretText};
 pub use verification::{
     Attempt, Check, NewVerification, Outcome, Progress, Verdict, Verification, VerificationRecord,
     VerificationState,
 };
 pub use workflow::{Channel, Policy, Step, Workflow};
+pub use wording::{Locale, SecretText};

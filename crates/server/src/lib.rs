@@ -5,4 +5,5 @@ pub mod config;
 pub mod http;
 pub mod seal;
 pub mod store;
+pub mod telemetry;
 pub mod webhooks;
