@@ -1,1 +1,5 @@
 //! The verification engine.
+
+mod timer;
+
+pub use timer::Timestamp;
