@@ -1,3 +1,4 @@
 //! The server.
 
 pub mod clock;
+pub mod seal;
