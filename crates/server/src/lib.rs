@@ -1,4 +1,5 @@
 //! The server.
 
 pub mod clock;
+pub mod config;
 pub mod seal;
