@@ -110,6 +110,22 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The system's time for a line of the log, which the sandbox's clock does not move.
+pub fn log_time() -> jiff::Timestamp {
+    let millis = i64::try_from(system_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
+}
+
+/// Returns a word of `length` characters, letters and digits, that nobody can guess.
+pub fn draw_word(length: usize) -> String {
+    let alphabet = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let draw = |_| {
+        let index = uniform_below(36);
+        alphabet.get(usize::try_from(index).unwrap_or(0)).map_or('0', |byte| char::from(*byte))
+    };
+    (0..length).map(draw).collect()
+}
+
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
