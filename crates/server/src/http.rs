@@ -1,5 +1,6 @@
 //! The HTTP side of the server: limits that hold for every request, and one module for each door.
 
+pub mod admin;
 pub mod auth;
 mod fields;
 mod operations;
@@ -52,6 +53,9 @@ pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new().merge(operations::routes());
     if app.config.textmagic.enabled {
         router = router.merge(textmagic::routes());
+    }
+    if app.config.admin.enabled {
+        router = router.merge(admin::routes(app));
     }
     if app.sandbox.is_some() {
         router = router.merge(sandbox::routes());

@@ -1,0 +1,159 @@
+//! Shows answers to people: aligned fields and tables.
+
+use serde_json::Value;
+
+use super::client::{Complaint, View};
+
+/// Renders an answer; fails if it is a no in the form of a yes, such as a wrong code.
+pub(super) fn render(answer: &Value, view: &View) -> Result<String, Complaint> {
+    match view {
+        View::Fields => Ok(fields(answer)),
+        View::Table(columns) => Ok(table(answer, columns)),
+        View::Done(text) => Ok(format!("{text}\n")),
+        View::Verdict => verdict(answer),
+    }
+}
+
+/// Renders an answer as it came.
+pub(super) fn json(answer: &Value) -> String {
+    match answer {
+        Value::Null => String::new(),
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => format!("{answer:#}\n"),
+    }
+}
+
+fn verdict(answer: &Value) -> Result<String, Complaint> {
+    match (answer.get("verdict").and_then(Value::as_str), answer.get("checks_left")) {
+        (Some("match"), _) => Ok("The code is right.\n".to_owned()),
+        (_, Some(left)) if left != 0 => {
+            Err(Complaint::Refused(format!("The code is wrong; checks left: {left}.")))
+        }
+        (_, _) => Err(Complaint::Refused("The code is wrong: the verification failed.".to_owned())),
+    }
+}
+
+fn fields(answer: &Value) -> String {
+    let mut lines = Vec::new();
+    flatten("", answer, &mut lines);
+    // What it is comes first; the rest is found by its name.
+    lines.sort_by_key(|(name, _)| !matches!(name.as_str(), "id" | "name"));
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                flatten(&inner(key), value, lines);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (index, item) in (1..).zip(items) {
+                lines.push((format!("{name} {index}"), in_line(item)));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            lines.push((name.to_owned(), cell(value)));
+        }
+    }
+}
+
+fn in_line(item: &Value) -> String {
+    let members = item.as_object().into_iter().flatten();
+    let shown = members.filter(|(_, value)| !value.is_null());
+    shown.map(|(key, value)| format!("{key}={}", cell(value))).collect::<Vec<_>>().join(" ")
+}
+
+fn table(answer: &Value, columns: &[&str]) -> String {
+    let items = answer.get("items").and_then(Value::as_array);
+    let head = columns.iter().map(|column| column.to_uppercase()).collect();
+    let row = |item: &Value| columns.iter().map(|column| cell(find(item, column))).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(head).chain(items.into_iter().flatten().map(row)).collect();
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width_of).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    if let Some(next) = answer.get("next").and_then(Value::as_str) {
+        text.push_str("older ones: --before ");
+        text.push_str(next);
+        text.push('\n');
+    }
+    text
+}
+
+/// Follows a column's name with dots into an item.
+fn find<'a>(item: &'a Value, column: &str) -> &'a Value {
+    column.split('.').fold(item, |value, name| value.get(name).unwrap_or(&Value::Null))
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        // What holds a line feed would break the table.
+        Value::String(text) => text.replace('\n', "\\n"),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        Value::Object(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let answer = json!({ "items": [
+            { "id": 1, "value": "12345", "campaign": { "name": "Codes" }, "countries": ["US", "CA"] },
+            { "id": 12, "value": "My shop", "campaign": null, "countries": [] },
+        ] });
+        let columns: &'static [&'static str] = &["id", "value", "campaign.name", "countries"];
+        insta::assert_snapshot!(render(&answer, &View::Table(columns)).unwrap(), @r"
+        ID  VALUE    CAMPAIGN.NAME  COUNTRIES
+        1   12345    Codes          US,CA
+        12  My shop  -              -
+        ");
+    }
+
+    #[test]
+    fn a_story_tells_its_steps_line_by_line() {
+        let answer = json!({
+            "attempts": [{ "channel": "sms", "progress": "delivered", "error": null }],
+            "checks": [], "id": "7f", "state": "verified",
+        });
+        insta::assert_snapshot!(render(&answer, &View::Fields).unwrap(), @r"
+        id          7f
+        attempts 1  channel=sms progress=delivered
+        checks      -
+        state       verified
+        ");
+    }
+
+    #[test]
+    fn a_wrong_code_is_a_no() {
+        let wrong = |left: u8| json!({ "verdict": "mismatch", "checks_left": left });
+        assert!(render(&json!({ "verdict": "match" }), &View::Verdict).is_ok());
+        let told = |left| render(&wrong(left), &View::Verdict).unwrap_err().to_string();
+        assert!(told(2).contains("left: 2"));
+        assert!(told(0).contains("failed"));
+    }
+}
