@@ -21,13 +21,13 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get};
 use axum::{Extension, Router};
-use utoipa::ToSchema as _;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref,
     ResponseBuilder, ServerBuilder,
 };
+use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -111,6 +111,8 @@ fn document() -> OpenApi {
     for item in api.paths.paths.values_mut() {
         for operation in operations_of(item) {
             operation.responses.responses.insert("default".to_owned(), refused().into());
+            // Some readers of such documents show the description only.
+            operation.description = operation.description.take().or(operation.summary.clone());
         }
     }
     let info = InfoBuilder::new()
@@ -136,7 +138,7 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn describe_problem(components: &mut Components) {
-    let mut schemas = vec![(ProblemBody::name().into_owned(), utoipa::schema!(ProblemBody).into())];
+    let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
 }

@@ -111,8 +111,10 @@ pub(super) async fn list_keys(
     Ok(Answer::ok(KeyList { items: own.map(view).collect() }))
 }
 
-/// Creates a key. Several of the same name may exist in one account, so that a secret can be
-/// replaced without a pause.
+/// Creates a key.
+///
+/// Several of the same name may exist in one account, so that a secret can be replaced without a
+/// pause.
 #[utoipa::path(
     post, path = "/admin/v1/accounts/{id}/keys", tag = "keys", request_body = NewKey,
     params(("id" = u32, Path, description = "The account.")),

@@ -239,8 +239,10 @@ pub(super) async fn unbar(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Forgets a number everywhere but in keyed pseudonyms, which keep rates, bars and opt-outs at
-/// work. What is open to it ends without another message.
+/// Forgets a number.
+///
+/// It stays nowhere but in keyed pseudonyms, which keep rates, bars and opt-outs at work. What is
+/// open to it ends without another message.
 #[utoipa::path(
     post, path = "/admin/v1/erase", tag = "recipients", request_body = Erasure,
     responses((status = 200, description = "The number is forgotten.", body = Erased)),

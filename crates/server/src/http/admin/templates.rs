@@ -74,7 +74,9 @@ pub(super) async fn list_templates(
     Ok(Answer::ok(TemplateList { items: own.map(view).collect() }))
 }
 
-/// Saves a text. It takes the place of the account's text of the same index or locale.
+/// Saves a text.
+///
+/// It takes the place of the account's text of the same index or locale.
 #[utoipa::path(
     post, path = "/admin/v1/accounts/{id}/templates", tag = "templates",
     request_body = NewTemplate, params(("id" = u32, Path, description = "The account.")),

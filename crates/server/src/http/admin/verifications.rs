@@ -221,7 +221,9 @@ pub(super) async fn show_verification(
     find(&app, &id).await.map(|view| Answer::ok(story(&view)))
 }
 
-/// Cancels a verification. In its first moments that is refused.
+/// Cancels a verification.
+///
+/// In its first moments that is refused.
 #[utoipa::path(
     delete, path = "/admin/v1/verifications/{id}", tag = "verifications",
     params(("id" = String, Path, description = "The verification.")),
