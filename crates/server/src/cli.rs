@@ -31,8 +31,8 @@ pub(crate) fn main() -> ExitCode {
         },
         Command::Account(group) => ask(&group.remote, group.command.call()),
         Command::Key(group) => ask(&group.remote, group.command.call()),
-        Command::Number(group) => ask(&group.remote, group.command.call()),
-        Command::Template(group) => ask(&group.remote, group.command.call()),
+        Command::Number(group) => ask(&group.remote, Ok(group.command.call())),
+        Command::Template(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Price(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Balance(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Optout(group) => ask(&group.remote, Ok(group.command.call())),
@@ -42,7 +42,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Message(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Webhook(group) => ask(&group.remote, Ok(group.command.call())),
-        Command::Status(single) => ask(&single.remote, Ok(single.command.call())),
+        Command::Status(remote) => ask(&remote, Ok(traffic::status())),
     }
 }
 
@@ -89,7 +89,7 @@ enum Command {
     Webhook(Group<traffic::WebhookCommand>),
     /// Show the state of the server.
     #[command(after_help = "Example:\n  countersign status --data /var/lib/countersign")]
-    Status(Single<traffic::Status>),
+    Status(Remote),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -184,3 +184,62 @@ First steps:
 
 All commands but serve, config, openapi and seal-key ask a running server. They find it by the
 folder that it keeps its data in: --data DIR, the same as for serve.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The commands below `command` that are no groups, each with the words that lead to it.
+    fn leaves(path: String, command: &clap::Command, found: &mut Vec<(String, String)>) {
+        for inner in command.get_subcommands() {
+            leaves(format!("{path} {}", inner.get_name()), inner, found);
+        }
+        if !command.has_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            found.push((path, help.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_of_itself() {
+        let mut found = Vec::new();
+        leaves("countersign".to_owned(), &Cli::command(), &mut found);
+        assert!(found.len() > 30, "only {} commands", found.len());
+        for (path, help) in found {
+            assert!(help.starts_with("Example"), "{path}: {help}");
+            assert!(help.contains(&path), "{path}: {help}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_can_be_given() {
+        let mut found = Vec::new();
+        leaves("countersign".to_owned(), &Cli::command(), &mut found);
+        let helps = found.into_iter().map(|(_, help)| help).chain([ABOUT.to_owned()]);
+        for help in helps {
+            for line in help.lines().filter_map(|line| line.strip_prefix("  countersign ")) {
+                let line = line.split("    ").next().unwrap_or_default();
+                let line = line.split(" > ").next().unwrap_or_default();
+                let words = std::iter::once("countersign".to_owned()).chain(shell_words(line));
+                let parsed = Cli::try_parse_from(words);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+            }
+        }
+    }
+
+    /// Splits at spaces outside of quotes, which is all that the examples need.
+    fn shell_words(line: &str) -> Vec<String> {
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for c in line.chars() {
+            match (c, quote) {
+                ('"' | '\'', None) => quote = Some(c),
+                (_, Some(open)) if c == open => quote = None,
+                (' ', None) => words.push(String::new()),
+                (_, _) => words.last_mut().unwrap().push(c),
+            }
+        }
+        words
+    }
+}

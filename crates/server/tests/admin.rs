@@ -192,6 +192,23 @@ async fn secrets_are_shown_once() {
 }
 
 #[tokio::test]
+async fn outcome_webhooks_never_lose_their_last_secret() {
+    let server = TestServer::start().await;
+    server.post("/accounts", json!({ "name": "Shop" })).await;
+    let hook = json!({ "webhook_url": "http://127.0.0.1:9/" });
+    let (_, first) = server.admin(Method::PATCH, "/accounts/1", hook.clone()).await;
+    assert!(first["webhook_secret"].is_string());
+    let (_, again) = server.admin(Method::PATCH, "/accounts/1", hook).await;
+    assert_eq!(again.get("webhook_secret"), None);
+    let drop_first = || server.admin(Method::DELETE, "/accounts/1/keys/1", Value::Null);
+    assert_eq!(drop_first().await.0, StatusCode::CONFLICT);
+    let own = json!({ "kind": "webhook", "secret": first["webhook_secret"] });
+    let second = server.post("/accounts/1/keys", own).await;
+    assert_eq!(second["secret"], first["webhook_secret"]);
+    assert_eq!(drop_first().await.0, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn a_key_is_replaced_without_a_pause_and_nobody_else_can_take_its_name() {
     let shop = Shop::open().await;
     let server = &shop.server;

@@ -77,7 +77,7 @@ pub(super) enum KeyCommand {
         /// A note for people.
         #[arg(long)]
         label: Option<String>,
-        /// Your own api_key or username, if you have one from a vendor.
+        /// Your own `api_key` or username, if you have one from a vendor.
         #[arg(long)]
         name: Option<String>,
         /// A file with your own secret; - for standard input.
@@ -202,8 +202,8 @@ pub(super) enum NumberCommand {
 
 impl NumberCommand {
     /// Returns what to ask the server.
-    pub(super) fn call(self) -> Result<Call, Complaint> {
-        Ok(match self {
+    pub(super) fn call(self) -> Call {
+        match self {
             Self::Add {
                 account,
                 value,
@@ -230,7 +230,7 @@ impl NumberCommand {
                 &["accounts", &account.to_string(), "numbers", &number.to_string()],
                 "The number is gone.",
             ),
-        })
+        }
     }
 }
 
@@ -269,8 +269,8 @@ pub(super) enum TemplateCommand {
 
 impl TemplateCommand {
     /// Returns what to ask the server.
-    pub(super) fn call(self) -> Result<Call, Complaint> {
-        Ok(match self {
+    pub(super) fn call(self) -> Call {
+        match self {
             Self::Add { account, text, index, locale } => {
                 let body = json!({ "text": text, "index": index, "locale": locale });
                 Call::post(&["accounts", &account.to_string(), "templates"], body, View::Fields)
@@ -283,7 +283,7 @@ impl TemplateCommand {
                 &["accounts", &account.to_string(), "templates", &template.to_string()],
                 "The text is gone.",
             ),
-        })
+        }
     }
 }
 

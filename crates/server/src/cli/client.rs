@@ -22,7 +22,7 @@ pub(super) struct Remote {
         global = true
     )]
     data: PathBuf,
-    /// The address of the server, such as https://verify.example.
+    /// The server's http or https address, for one on another machine.
     #[arg(long, value_name = "URL", global = true)]
     server: Option<String>,
     /// The file with the server's admin token.
@@ -129,7 +129,7 @@ pub(super) enum Complaint {
     )]
     Silent {
         /// The address.
-        url: Url,
+        url: String,
         /// The folder of its data.
         dir: PathBuf,
         /// Why.
@@ -164,7 +164,7 @@ pub(super) fn ask(remote: &Remote, call: Call) -> Result<Value, Complaint> {
 
 async fn exchange(remote: &Remote, call: Call) -> Result<Value, Complaint> {
     let (mut url, token) = find(remote)?;
-    let base = url.clone();
+    let base = url.to_string();
     let silent = |error: reqwest::Error| Complaint::Silent {
         url: base.clone(),
         dir: remote.data.clone(),

@@ -18,7 +18,7 @@ pub(super) enum SealKeyCommand {
         /// The folder that the server keeps its data in.
         #[arg(long, env = "COUNTERSIGN_DATA__DIR", default_value = "data", value_name = "DIR")]
         data: PathBuf,
-        /// The key file, if data.key_file names another than DIR/seal.key.
+        /// The key file, if `data.key_file` names another than DIR/seal.key.
         #[arg(long, env = "COUNTERSIGN_DATA__KEY_FILE", value_name = "FILE")]
         key_file: Option<PathBuf>,
     },

@@ -42,7 +42,8 @@ fn fields(answer: &Value) -> String {
     // What it is comes first; the rest is found by its name.
     lines.sort_by_key(|(name, _)| !matches!(name.as_str(), "id" | "name"));
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    let lines = lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {

@@ -209,15 +209,9 @@ impl WebhookCommand {
     }
 }
 
-/// Shows the state of the server.
-#[derive(Args)]
-pub(super) struct Status;
-
-impl Status {
-    /// Returns what to ask the server.
-    pub(super) fn call(self) -> Call {
-        Call::get(&["status"], View::Fields)
-    }
+/// Asks for the state of the server.
+pub(super) fn status() -> Call {
+    Call::get(&["status"], View::Fields)
 }
 
 /// Shown below the help.

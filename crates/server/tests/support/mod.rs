@@ -82,7 +82,12 @@ impl TestServer {
     }
 
     /// Asks the admin API with the token; `null` stands for no body, in both directions.
-    pub(crate) async fn admin(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(crate) async fn admin(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
         let request = self.request(method, &format!("/admin/v1{path}")).bearer_auth(self.token());
         let request = if body.is_null() { request } else { request.json(&body) };
         let response = request.send().await.unwrap();

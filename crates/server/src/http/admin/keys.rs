@@ -209,7 +209,12 @@ pub(super) async fn drop_key(
 ) -> Result<StatusCode, Problem> {
     let dropped = app.driver.directories.change(|directory| {
         let record = own_key(directory, id, key)?;
-        Ok::<_, Problem>((vec![ConfigChange::DropKey(record.id)], ()))
+        if signs_alone(directory, record) {
+            let detail = "The account's outcome webhooks are signed with this key: create another \
+                          one first, or clear webhook_url.";
+            return Err(Problem::conflict(detail));
+        }
+        Ok((vec![ConfigChange::DropKey(record.id)], ()))
     });
     dropped.await?;
     tracing::info!(account.id = id, key.id = key, "key deleted");
@@ -229,14 +234,13 @@ pub(super) fn webhook_key(
     given: Option<&str>,
     label: String,
 ) -> Result<(KeyRecord, Zeroizing<String>), Problem> {
-    let secret = match given {
-        Some(text) => WebhookSecret::parse(text).map_err(|_| {
+    let secret = if let Some(text) = given {
+        WebhookSecret::parse(text).map_err(|_| {
             Problem::field("secret", "this must be whsec_ and the base64 of 24 to 64 bytes")
-        })?,
-        None => {
-            let bytes = Zeroizing::new(clock::random_bytes::<WEBHOOK_SECRET_BYTES>());
-            WebhookSecret::from_bytes(&*bytes).map_err(|_| Problem::internal())?
-        }
+        })?
+    } else {
+        let bytes = Zeroizing::new(clock::random_bytes::<WEBHOOK_SECRET_BYTES>());
+        WebhookSecret::from_bytes(&*bytes).map_err(|_| Problem::internal())?
     };
     let text = secret.render();
     let sealed = app.driver.directories.sealer().seal(&signature_context(id), text.as_bytes());
@@ -344,6 +348,14 @@ fn label(given: Option<&str>) -> Result<String, Problem> {
 fn own_key(directory: &Directory, account: u32, key: u32) -> Result<&KeyRecord, Problem> {
     let own = |record: &&KeyRecord| record.id == key && record.account.0 == account;
     directory.rows.keys.iter().find(own).ok_or_else(|| Problem::unknown("key in this account"))
+}
+
+/// Whether nothing else could sign the outcome webhooks that the account wants.
+fn signs_alone(directory: &Directory, record: &KeyRecord) -> bool {
+    let account = directory.account(record.account);
+    record.kind == KeyKind::Webhook
+        && account.is_some_and(|account| account.settings.webhook_url.is_some())
+        && directory.keys_of(record.account, KeyKind::Webhook).count() == 1
 }
 
 fn view(record: &KeyRecord) -> KeyView {
