@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 
 use super::destination::{ResolveError, Resolver, UrlProblem, parse};
 
@@ -136,24 +136,25 @@ pub struct Sender {
 impl Sender {
     /// Builds a sender.
     ///
+    /// On a host without root certificates it trusts nobody, so that only `http` can be sent to.
+    ///
     /// # Errors
     ///
-    /// Fails if the host offers no root certificates or `user_agent` is no header value.
+    /// Fails if `user_agent` is no header value.
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
         // Fails if the process has a provider already, and any provider will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(config.user_agent)
-            .connect_timeout(config.connect_timeout)
-            // This timeout includes connecting, and ends receivers that answer byte by byte.
-            .timeout(config.connect_timeout.saturating_add(config.answer_timeout))
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .dns_resolver(Resolver { allow_private: config.allow_private })
-            .build()
-            .map_err(SenderError)?;
+        let client = match builder(&config).build() {
+            Ok(client) => client,
+            Err(error) => {
+                let client = builder(&config).tls_certs_only([]).build().map_err(SenderError)?;
+                tracing::warn!(
+                    %error,
+                    "this host has no root certificates: webhooks can be sent to http only"
+                );
+                client
+            }
+        };
         Ok(Self { client, allow_private: config.allow_private })
     }
 
@@ -175,6 +176,19 @@ impl Sender {
             Err(error) => judge_error(&error),
         }
     }
+}
+
+fn builder(config: &SenderConfig) -> ClientBuilder {
+    Client::builder()
+        .user_agent(&config.user_agent)
+        .connect_timeout(config.connect_timeout)
+        // This timeout includes connecting, and ends receivers that answer byte by byte.
+        .timeout(config.connect_timeout.saturating_add(config.answer_timeout))
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .dns_resolver(Resolver { allow_private: config.allow_private })
 }
 
 async fn judge(mut answer: Response) -> DeliveryResult {

@@ -28,7 +28,7 @@ pub(super) fn insert(
     notice: Notice,
     part: u8,
 ) -> Result<(), StoreError> {
-    let endpoint = endpoint_key(account, url);
+    let endpoint = endpoint_key(account, url, notice);
     let now = tx.now;
     let notice = match notice {
         Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
@@ -191,11 +191,16 @@ fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, Store
 }
 
 /// What webhooks are told apart by when one endpoint answers slowly: the host that a request
-/// named, or the account whose own URL it is.
-fn endpoint_key(account: AccountId, url: Option<&str>) -> u64 {
-    let host = url.map(|url| url.split(['/', '?', '#']).nth(2).unwrap_or(url));
+/// named, or which of the account's own two URLs it is.
+fn endpoint_key(account: AccountId, url: Option<&str>, notice: Notice) -> u64 {
+    let host = match (url, notice) {
+        (Some(url), _) => url.split(['/', '?', '#']).nth(2).unwrap_or(url),
+        (None, Notice::Receipt(_)) => "",
+        // No host has a space in it.
+        (None, Notice::Outcome(_)) => " ",
+    };
     let mut key = u64::from(account.0) ^ FNV_OFFSET;
-    for byte in host.unwrap_or_default().bytes() {
+    for byte in host.bytes() {
         key = (key ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
     }
     key
