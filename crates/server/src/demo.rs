@@ -64,8 +64,6 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
         key: clock::draw_word(30),
     };
     let now = driver.clock.now();
-    let secrets = driver.directories.secrets();
-    let sealer = driver.directories.sealer();
     let account_id = driver
         .directories
         .change(|directory| {
@@ -75,33 +73,7 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
             let key = next(&mut rows.keys.iter().map(|row| row.id));
             let number = next(&mut rows.numbers.iter().map(|row| row.id));
             let template = next(&mut rows.templates.iter().map(|row| row.id));
-            let hash = |secret: &str| SecretHash::of(&secrets.pepper, secret).as_bytes().to_vec();
-            let keys = [
-                KeyRecord {
-                    id: key,
-                    account,
-                    kind: KeyKind::Vonage,
-                    name: file.api_key.clone(),
-                    secret_hash: hash(&file.api_secret),
-                    signature: Some(
-                        sealer.seal(&signature_context(key), file.signature_secret.as_bytes()),
-                    ),
-                    signature_method: file.signature_method.clone(),
-                    label: "demo".to_owned(),
-                    created_at: now,
-                },
-                KeyRecord {
-                    id: key + 1,
-                    account,
-                    kind: KeyKind::Textmagic,
-                    name: file.username.clone(),
-                    secret_hash: hash(&file.key),
-                    signature: None,
-                    signature_method: file.signature_method.clone(),
-                    label: "demo".to_owned(),
-                    created_at: now,
-                },
-            ];
+            let keys = keys(driver, &file, account, key);
             let settings = AccountSettings {
                 account_per_s: Some(AMPLE),
                 number_starts_max: Some(AMPLE),
@@ -126,6 +98,39 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
         })
         .await?;
     Ok(DemoFile { account_id, ..file })
+}
+
+fn keys(driver: &Driver, file: &DemoFile, account: AccountId, first: u32) -> [KeyRecord; 2] {
+    let secrets = driver.directories.secrets();
+    let sealer = driver.directories.sealer();
+    let created_at = driver.clock.now();
+    let hash = |secret: &str| SecretHash::of(&secrets.pepper, secret).as_bytes().to_vec();
+    [
+        KeyRecord {
+            id: first,
+            account,
+            kind: KeyKind::Vonage,
+            name: file.api_key.clone(),
+            secret_hash: hash(&file.api_secret),
+            signature: Some(
+                sealer.seal(&signature_context(first), file.signature_secret.as_bytes()),
+            ),
+            signature_method: file.signature_method.clone(),
+            label: "demo".to_owned(),
+            created_at,
+        },
+        KeyRecord {
+            id: first + 1,
+            account,
+            kind: KeyKind::Textmagic,
+            name: file.username.clone(),
+            secret_hash: hash(&file.key),
+            signature: None,
+            signature_method: file.signature_method.clone(),
+            label: "demo".to_owned(),
+            created_at,
+        },
+    ]
 }
 
 fn numbers(account: AccountId, first: u32) -> [NumberRecord; 3] {

@@ -61,7 +61,9 @@ impl StartRequest {
         });
         let brand = faults.required(fields, "brand").filter(|brand| {
             let fault = brand_fault(brand);
-            fault.into_iter().for_each(|fault| faults.add("brand", fault));
+            if let Some(fault) = fault {
+                faults.add("brand", fault);
+            }
             fault.is_none()
         });
         let code_length = faults.required(fields, "codeLength").and_then(|length| {
@@ -298,13 +300,14 @@ fn authenticate(app: &App, incoming: &Incoming) -> Result<Arc<Account>, WireErro
     };
     let caller =
         pair.and_then(|(name, key)| auth::authenticate(app, KeyKind::Textmagic, &name, &key));
-    match caller {
-        Some(caller) => Ok(caller.account),
-        None => {
-            app.logins.failed(address, per_minute, now);
-            Err(WireError::new(StatusCode::UNAUTHORIZED, "Wrong username and token combination."))
-        }
-    }
+    let Some(caller) = caller else {
+        app.logins.failed(address, per_minute, now);
+        return Err(WireError::new(
+            StatusCode::UNAUTHORIZED,
+            "Wrong username and token combination.",
+        ));
+    };
+    Ok(caller.account)
 }
 
 /// The documents' own samples carry quotes inside the id; they are taken off.
@@ -327,13 +330,11 @@ impl Faults {
     }
 
     fn text(&mut self, fields: &Fields, name: &'static str) -> Option<String> {
-        match fields.text(name)? {
-            Ok(text) => Some(text),
-            Err(_) => {
-                self.add(name, "This value should be of type string.");
-                None
-            }
+        let text = fields.text(name)?;
+        if text.is_err() {
+            self.add(name, "This value should be of type string.");
         }
+        text.ok()
     }
 
     fn required(&mut self, fields: &Fields, name: &'static str) -> Option<String> {
