@@ -1,1 +1,42 @@
-//! The verification engine.
+//! The verification engine: pure state machines that say what a verification and a message do.
+//!
+//! Nothing in this crate reads a clock, draws a random number, opens a socket or touches a
+//! database. Time, identifiers and codes come in as arguments; what should happen in the world
+//! comes out of [`Machine::poll_output`].
+//!
+//! # The one rule
+//!
+//! Every call that changes a machine is followed by a full drain of its outputs and one read of
+//! its next timeout, and the three together are stored in one transaction before anyone is
+//! answered. [`Turn::take`] is the only way to make such a call.
+
+mod admission;
+mod code;
+mod ids;
+mod limit;
+mod message;
+mod price;
+mod receipt;
+mod refusal;
+mod secret;
+mod timer;
+mod turn;
+mod verification;
+mod workflow;
+
+pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
+pub use code::{Code, TypedCode};
+pub use ids::{AccountId, AttemptId, Bucket, MessageId, PARTS_MAX, Subject, VerificationId};
+pub use limit::{Limit, Tat};
+pub use message::{Message, MessageRecord, MessageStatus, NewMessage};
+pub use price::{Amount, Price, PriceItem, PriceList};
+pub use receipt::{Conversion, ErrorCode, Receipt, ReceiptStatus, SubmitOutcome};
+pub use refusal::Refusal;
+pub use secret::SecretText;
+pub use timer::{Timestamp, millis};
+pub use turn::{Corrupt, Machine, Notice, Output, Turn};
+pub use verification::{
+    Attempt, Check, NewVerification, Outcome, Progress, Verdict, Verification, VerificationRecord,
+    VerificationState,
+};
+pub use workflow::{Channel, Policy, Step, Workflow};

@@ -1,0 +1,205 @@
+//! The smaller machine of a one-shot PIN message, with its receipts.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Amount, AttemptId, Channel, Conversion, Corrupt, ErrorCode, Machine, MessageId,
+    Notice, Output, Receipt, ReceiptStatus, SecretText, Subject, SubmitOutcome, Timestamp,
+};
+
+/// One PIN message of the 2FA API: the account chose the PIN and checks it itself.
+#[derive(Debug)]
+pub struct Message {
+    record: MessageRecord,
+    /// There until a carrier has the message or it is over; wiped then.
+    text: Option<SecretText>,
+    outputs: VecDeque<Output>,
+}
+
+/// What is asked for when a message is sent.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its name.
+    pub id: MessageId,
+    /// Who pays.
+    pub account: AccountId,
+    /// When it is given up without a final receipt.
+    pub expires_at: Timestamp,
+    /// How many parts its text has, 1 to [`crate::PARTS_MAX`].
+    pub parts: u8,
+    /// What all its parts cost together.
+    pub price: Amount,
+    /// The rendered text, with the PIN.
+    pub text: SecretText,
+}
+
+/// Everything about a message but its text: what is stored.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// Its name.
+    pub id: MessageId,
+    /// Who pays.
+    pub account: AccountId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it is given up without a final receipt.
+    pub expires_at: Timestamp,
+    /// How many parts its text has.
+    pub parts: u8,
+    /// What all its parts cost together.
+    pub price: Amount,
+    /// How far it got.
+    pub status: MessageStatus,
+    /// When it got there.
+    pub status_at: Timestamp,
+    /// The link that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// What the account told us about its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+}
+
+/// How far a message got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// It waits for a link.
+    Queued,
+    /// The carrier took it.
+    Submitted,
+    /// Nobody knows whether the carrier took it.
+    Unconfirmed,
+    /// A receipt told of it.
+    Reported(Receipt),
+}
+
+impl MessageStatus {
+    /// Whether nothing can change after this.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Reported(receipt) => receipt.status.is_final(),
+            Self::Queued | Self::Submitted | Self::Unconfirmed => false,
+        }
+    }
+}
+
+impl Message {
+    /// Accepts a message: charges it and queues its attempt.
+    pub fn start(new: NewMessage, now: Timestamp) -> Self {
+        let mut outputs = VecDeque::new();
+        if new.price != Amount::ZERO {
+            outputs.push_back(Output::Charge { amount: new.price });
+        }
+        let attempt = attempt_id(new.id);
+        outputs.push_back(Output::Send { attempt, channel: Channel::Sms });
+        let record = MessageRecord {
+            id: new.id,
+            account: new.account,
+            created_at: now,
+            expires_at: new.expires_at,
+            parts: new.parts,
+            price: new.price,
+            status: MessageStatus::Queued,
+            status_at: now,
+            link: None,
+            conversion: None,
+        };
+        Self { record, text: Some(new.text), outputs }
+    }
+
+    /// Takes up a stored message again.
+    ///
+    /// # Errors
+    /// The record is in no legal state.
+    pub fn restore(record: MessageRecord, text: Option<SecretText>) -> Result<Self, Corrupt> {
+        if record.status == MessageStatus::Queued && text.is_none() {
+            return Err(Corrupt("a queued message has no text"));
+        }
+        if record.status.is_final() && text.is_some() {
+            return Err(Corrupt("a settled message still has its text"));
+        }
+        Ok(Self { record, text, outputs: VecDeque::new() })
+    }
+
+    /// Returns everything but the text.
+    pub fn record(&self) -> &MessageRecord {
+        &self.record
+    }
+
+    /// Returns the text until a carrier has it.
+    pub fn text(&self) -> Option<&SecretText> {
+        self.text.as_ref()
+    }
+
+    /// Returns the record and wipes the text.
+    pub fn into_record(self) -> MessageRecord {
+        self.record
+    }
+
+    /// Takes note of what a link did with the attempt.
+    pub fn handle_submitted(&mut self, link: &str, outcome: SubmitOutcome, now: Timestamp) {
+        self.record.link.get_or_insert_with(|| link.to_owned());
+        self.text = None;
+        // A receipt that overtook the confirmation already says more than it.
+        if matches!(self.record.status, MessageStatus::Reported(_)) {
+            return;
+        }
+        self.record.status_at = now;
+        match outcome {
+            SubmitOutcome::Accepted => self.record.status = MessageStatus::Submitted,
+            SubmitOutcome::Unknown => self.record.status = MessageStatus::Unconfirmed,
+            SubmitOutcome::Rejected(error) => {
+                self.report(Receipt { status: ReceiptStatus::Rejected, error }, now);
+            }
+        }
+    }
+
+    /// Takes note of a delivery receipt. A final state never changes again, and the same state
+    /// is not told twice.
+    pub fn handle_receipt(&mut self, receipt: Receipt, now: Timestamp) {
+        let told = self.record.status == MessageStatus::Reported(receipt);
+        if !told && !self.record.status.is_final() {
+            self.report(receipt, now);
+        }
+    }
+
+    /// Takes note of what the account says about its user; the last word counts.
+    pub fn handle_conversion(&mut self, conversion: Conversion) {
+        self.record.conversion = Some(conversion);
+    }
+
+    /// Gives the message up once it is due. Calling it early, late or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if self.record.status.is_final() || now < self.record.expires_at {
+            return;
+        }
+        self.outputs.push_back(Output::Withdraw { attempt: attempt_id(self.record.id) });
+        self.report(Receipt { status: ReceiptStatus::Expired, error: ErrorCode::UNKNOWN }, now);
+    }
+
+    fn report(&mut self, receipt: Receipt, now: Timestamp) {
+        self.record.status = MessageStatus::Reported(receipt);
+        self.record.status_at = now;
+        if receipt.status.is_final() {
+            self.text = None;
+        }
+        self.outputs.push_back(Output::Notify(Notice::Receipt(receipt)));
+    }
+}
+
+impl Machine for Message {
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        (!self.record.status.is_final()).then_some(self.record.expires_at)
+    }
+}
+
+fn attempt_id(id: MessageId) -> AttemptId {
+    AttemptId { subject: Subject::Message(id), step: 0 }
+}

@@ -1,0 +1,442 @@
+//! The state machine of one verification.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Amount, AttemptId, Channel, Code, Conversion, Corrupt, Machine, Notice, Output,
+    Policy, Receipt, ReceiptStatus, Refusal, Subject, SubmitOutcome, Timestamp, TypedCode,
+    VerificationId,
+};
+
+/// One request to prove that a user holds a phone number, from its start to its only end.
+#[derive(Debug)]
+pub struct Verification {
+    record: VerificationRecord,
+    /// There as long as the verification is open; wiped with its end.
+    code: Option<Code>,
+    outputs: VecDeque<Output>,
+}
+
+/// What is asked for when a verification starts.
+#[derive(Clone, Debug)]
+pub struct NewVerification {
+    /// Its name.
+    pub id: VerificationId,
+    /// Who pays.
+    pub account: AccountId,
+    /// The rules it runs under.
+    pub policy: Policy,
+    /// What its success costs.
+    pub price: Amount,
+    /// The code to prove.
+    pub code: Code,
+}
+
+/// Everything about a verification but its code: what is stored.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct VerificationRecord {
+    /// Its name.
+    pub id: VerificationId,
+    /// Who pays.
+    pub account: AccountId,
+    /// When it started.
+    pub created_at: Timestamp,
+    /// The rules it runs under.
+    pub policy: Policy,
+    /// What its success costs.
+    pub price: Amount,
+    /// Where it stands.
+    pub state: VerificationState,
+    /// What was sent, in order.
+    pub attempts: Vec<Attempt>,
+    /// What was typed, in order. The typed codes themselves are never kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+    /// What the account told us about its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+}
+
+/// Where a verification stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerificationState {
+    /// The code can be typed.
+    Open {
+        /// The step that was sent last.
+        step: u8,
+        /// When the next step is due, if there is one.
+        next_step_at: Option<Timestamp>,
+        /// When it ends by itself.
+        expires_at: Timestamp,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The end of a verification, as told to the account. There is exactly one per verification.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The account cancelled it.
+    Cancelled,
+    /// Nobody typed the right code in time.
+    Expired,
+    /// Too many wrong codes were typed.
+    Failed,
+    /// The right code was typed.
+    Verified,
+}
+
+impl Outcome {
+    /// Returns the outcome's name in webhooks, metrics and the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+/// One send of the code over a channel.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The channel it went over.
+    pub channel: Channel,
+    /// When it was due.
+    pub queued_at: Timestamp,
+    /// How far it got.
+    pub progress: Progress,
+    /// When it got there.
+    pub progress_at: Timestamp,
+    /// The link that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// How far an attempt got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// It waits for a link.
+    Queued,
+    /// The carrier took it.
+    Submitted,
+    /// Nobody knows whether the carrier took it.
+    Unconfirmed,
+    /// A receipt told of it.
+    Reported(Receipt),
+    /// The verification ended before it was sent.
+    Withdrawn,
+}
+
+impl Progress {
+    fn is_final(self) -> bool {
+        match self {
+            Self::Reported(receipt) => receipt.status.is_final(),
+            Self::Queued | Self::Submitted | Self::Unconfirmed | Self::Withdrawn => false,
+        }
+    }
+}
+
+/// One code that the user typed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Names the request that brought it, so that the same request is never counted twice.
+    pub nonce: u64,
+    /// When it came.
+    pub at: Timestamp,
+    /// Whether it was right.
+    pub right: bool,
+}
+
+/// The answer to a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// The code is right; the verification has ended.
+    Match,
+    /// The code is wrong.
+    Mismatch {
+        /// How many more checks there may be; at zero the verification has failed.
+        checks_left: u8,
+    },
+}
+
+impl Verification {
+    /// Starts a verification and queues the attempt of its first step.
+    pub fn start(new: NewVerification, now: Timestamp) -> Self {
+        let expires_at = now.after(new.policy.lifetime);
+        let mut this = Self {
+            record: VerificationRecord {
+                id: new.id,
+                account: new.account,
+                created_at: now,
+                policy: new.policy,
+                price: new.price,
+                state: VerificationState::Open { step: 0, next_step_at: None, expires_at },
+                attempts: Vec::new(),
+                checks: Vec::new(),
+                conversion: None,
+            },
+            code: Some(new.code),
+            outputs: VecDeque::new(),
+        };
+        this.send_step(0, now);
+        this
+    }
+
+    /// Takes up a stored verification again.
+    ///
+    /// # Errors
+    /// The record is in no legal state.
+    pub fn restore(record: VerificationRecord, code: Option<Code>) -> Result<Self, Corrupt> {
+        match (record.state, &code) {
+            (VerificationState::Open { .. }, None) => {
+                return Err(Corrupt("an open verification has no code"));
+            }
+            (VerificationState::Ended { .. }, Some(_)) => {
+                return Err(Corrupt("an ended verification still has its code"));
+            }
+            (VerificationState::Open { step, .. }, Some(_)) => {
+                if record.attempts.len() != usize::from(step) + 1 {
+                    return Err(Corrupt("the attempts do not match the step"));
+                }
+            }
+            (VerificationState::Ended { .. }, None) => {}
+        }
+        Ok(Self { record, code, outputs: VecDeque::new() })
+    }
+
+    /// Returns everything but the code.
+    pub fn record(&self) -> &VerificationRecord {
+        &self.record
+    }
+
+    /// Returns the code while the verification is open.
+    pub fn code(&self) -> Option<&Code> {
+        self.code.as_ref()
+    }
+
+    /// Returns the record and wipes the code.
+    pub fn into_record(self) -> VerificationRecord {
+        self.record
+    }
+
+    /// Compares a code that the user typed. A `nonce` that was seen before gets the answer that
+    /// it got then and counts no second time.
+    ///
+    /// # Errors
+    /// [`Refusal::Ended`] once the verification is over, which it is from its expiry on even if
+    /// no timer has fired yet.
+    pub fn check(
+        &mut self,
+        typed: &TypedCode,
+        nonce: u64,
+        now: Timestamp,
+    ) -> Result<Verdict, Refusal> {
+        if let Some(verdict) = self.verdict_of(nonce) {
+            return Ok(verdict);
+        }
+        self.expire_if_due(now);
+        self.open_step()?;
+        let right = self.code.as_ref().is_some_and(|code| code.matches(typed));
+        self.record.checks.push(Check { nonce, at: now, right });
+        if right {
+            self.end(Outcome::Verified, now);
+            return Ok(Verdict::Match);
+        }
+        let checks_left = self.checks_left();
+        if checks_left == 0 {
+            self.end(Outcome::Failed, now);
+        }
+        Ok(Verdict::Mismatch { checks_left })
+    }
+
+    /// Ends the verification at the account's wish.
+    ///
+    /// # Errors
+    /// [`Refusal::CancelTooEarly`] in the first moments, [`Refusal::Ended`] afterwards.
+    pub fn cancel(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        self.expire_if_due(now);
+        self.open_step()?;
+        let age = now.since(self.record.created_at);
+        if let Some(retry_after) = self.record.policy.cancel_after.checked_sub(age)
+            && !retry_after.is_zero()
+        {
+            return Err(Refusal::CancelTooEarly { retry_after });
+        }
+        self.end(Outcome::Cancelled, now);
+        Ok(())
+    }
+
+    /// Takes note of what a link did with an attempt.
+    pub fn handle_submitted(
+        &mut self,
+        step: u8,
+        link: &str,
+        outcome: SubmitOutcome,
+        now: Timestamp,
+    ) {
+        let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else {
+            return;
+        };
+        // A receipt that overtook the confirmation already says more than it.
+        if matches!(attempt.progress, Progress::Reported(_)) {
+            attempt.link.get_or_insert_with(|| link.to_owned());
+            return;
+        }
+        attempt.link = Some(link.to_owned());
+        attempt.progress_at = now;
+        match outcome {
+            SubmitOutcome::Accepted => attempt.progress = Progress::Submitted,
+            SubmitOutcome::Unknown => attempt.progress = Progress::Unconfirmed,
+            SubmitOutcome::Rejected(error) => {
+                let receipt = Receipt { status: ReceiptStatus::Rejected, error };
+                attempt.progress = Progress::Reported(receipt);
+                self.move_on_from(step, now);
+            }
+        }
+    }
+
+    /// Takes note of a delivery receipt. One for an attempt that is settled changes nothing; a
+    /// definite failure of the current step sends the next step at once.
+    pub fn handle_receipt(&mut self, step: u8, receipt: Receipt, now: Timestamp) {
+        let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else {
+            return;
+        };
+        if attempt.progress.is_final() {
+            return;
+        }
+        attempt.progress = Progress::Reported(receipt);
+        attempt.progress_at = now;
+        if receipt.status.is_definite_failure() {
+            self.move_on_from(step, now);
+        }
+    }
+
+    /// Takes note of what the account says about its user; the last word counts.
+    pub fn handle_conversion(&mut self, conversion: Conversion) {
+        self.record.conversion = Some(conversion);
+    }
+
+    /// Does what is due. Calling it early, late or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        // Expiry goes first: a step that is due at the same moment must not be sent.
+        self.expire_if_due(now);
+        if let VerificationState::Open { step, next_step_at: Some(at), .. } = self.record.state
+            && at <= now
+        {
+            self.send_step(step.saturating_add(1), now);
+        }
+    }
+
+    fn verdict_of(&self, nonce: u64) -> Option<Verdict> {
+        let index = self.record.checks.iter().position(|check| check.nonce == nonce)?;
+        let check = self.record.checks.get(index)?;
+        let wrong = u8::try_from(index).unwrap_or(u8::MAX).saturating_add(1);
+        let checks_left = self.record.policy.checks_max.saturating_sub(wrong);
+        Some(if check.right { Verdict::Match } else { Verdict::Mismatch { checks_left } })
+    }
+
+    fn checks_left(&self) -> u8 {
+        let wrong = self.record.checks.iter().filter(|check| !check.right).count();
+        self.record.policy.checks_max.saturating_sub(u8::try_from(wrong).unwrap_or(u8::MAX))
+    }
+
+    fn open_step(&self) -> Result<u8, Refusal> {
+        match self.record.state {
+            VerificationState::Open { step, .. } => Ok(step),
+            VerificationState::Ended { outcome, .. } => Err(Refusal::Ended(outcome)),
+        }
+    }
+
+    fn expire_if_due(&mut self, now: Timestamp) {
+        if let VerificationState::Open { expires_at, .. } = self.record.state
+            && expires_at <= now
+        {
+            self.end(Outcome::Expired, now);
+        }
+    }
+
+    /// Sends the step after `step` if that is still the one we wait for.
+    fn move_on_from(&mut self, step: u8, now: Timestamp) {
+        self.expire_if_due(now);
+        if self.open_step() == Ok(step) {
+            self.send_step(step.saturating_add(1), now);
+        }
+    }
+
+    /// Sends a step if the workflow has it; otherwise the code stays valid until it expires.
+    fn send_step(&mut self, index: u8, now: Timestamp) {
+        let VerificationState::Open { expires_at, step, .. } = self.record.state else {
+            return;
+        };
+        let Some(next) = self.record.policy.workflow.step(index) else {
+            let next_step_at = None;
+            self.record.state = VerificationState::Open { step, next_step_at, expires_at };
+            return;
+        };
+        let more = self.record.policy.workflow.step(index.saturating_add(1)).is_some();
+        let next_step_at = more.then(|| now.after(next.wait));
+        self.record.state = VerificationState::Open { step: index, next_step_at, expires_at };
+        self.record.attempts.push(Attempt {
+            channel: next.channel,
+            queued_at: now,
+            progress: Progress::Queued,
+            progress_at: now,
+            link: None,
+        });
+        let attempt = self.attempt_id(index);
+        self.outputs.push_back(Output::Send { attempt, channel: next.channel });
+    }
+
+    fn end(&mut self, outcome: Outcome, at: Timestamp) {
+        debug_assert!(self.open_step().is_ok(), "a verification ends once");
+        self.record.state = VerificationState::Ended { outcome, at };
+        self.code = None;
+        for (index, attempt) in (0_u8..).zip(&mut self.record.attempts) {
+            if attempt.progress.is_final() {
+                continue;
+            }
+            if attempt.progress == Progress::Queued {
+                attempt.progress = Progress::Withdrawn;
+                attempt.progress_at = at;
+            }
+            let subject = Subject::Verification(self.record.id);
+            let attempt = AttemptId { subject, step: index };
+            self.outputs.push_back(Output::Withdraw { attempt });
+        }
+        if outcome == Outcome::Verified && self.record.price != Amount::ZERO {
+            self.outputs.push_back(Output::Charge { amount: self.record.price });
+        }
+        self.outputs.push_back(Output::Notify(Notice::Outcome(outcome)));
+    }
+
+    fn attempt_id(&self, step: u8) -> AttemptId {
+        AttemptId { subject: Subject::Verification(self.record.id), step }
+    }
+}
+
+impl Machine for Verification {
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.record.state {
+            VerificationState::Open { next_step_at, expires_at, .. } => {
+                Some(next_step_at.map_or(expires_at, |at| at.min(expires_at)))
+            }
+            VerificationState::Ended { .. } => None,
+        }
+    }
+}
