@@ -5,6 +5,7 @@ Prints a line a story and closes with the count; exits non-zero when a story fai
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -65,10 +66,23 @@ def driver_of(packages, package_set, script, server):
     return Driver([runtime, str(DRIVERS / script[0]), *script[1:]], environment, hello)
 
 
+@contextlib.contextmanager
+def server_of(stories, binary):
+    """A server of one's own, whose log is shown when a story told to it fails."""
+    failed_before = stories.failed
+    with Server(binary) as server:
+        try:
+            yield server
+        finally:
+            if stories.failed > failed_before:
+                print("      the server's log ends with:", flush=True)
+                print("        " + server.last_words().replace("\n", "\n        "), flush=True)
+
+
 def play_vonage(stories, packages, binary, who, package_set, script, method):
     """Plays the 2FA door's stories with one client and a server of its own."""
     with stories.watch(who, "the client gets through its stories"):
-        with Server(binary) as server, Receiver() as receiver:
+        with server_of(stories, binary) as server, Receiver() as receiver:
             with driver_of(packages, package_set, script, server) as driver:
                 vonage.tell_all(stories, who, driver, server, receiver, method)
 
@@ -76,7 +90,7 @@ def play_vonage(stories, packages, binary, who, package_set, script, method):
 def play_textmagic(stories, packages, binary, who, package_set, script):
     """Plays the Textmagic door's stories with one client and a server of its own."""
     with stories.watch(who, "the client gets through its stories"):
-        with Server(binary) as server:
+        with server_of(stories, binary) as server:
             with driver_of(packages, package_set, script, server) as driver:
                 textmagic.tell_all(stories, who, driver, server)
 
@@ -84,7 +98,7 @@ def play_textmagic(stories, packages, binary, who, package_set, script):
 def play_guide(stories, packages, binary):
     """Plays the 2FA guide's stories in its four languages."""
     with stories.watch("guide", "the guide gets through its stories"):
-        with Server(binary) as server:
+        with server_of(stories, binary) as server:
             guide.tell_all(stories, server, packages)
 
 

@@ -1,17 +1,10 @@
-// npm `@vonage/server-sdk` 3: Basic credentials, JSON or form bodies, signatures made by hand.
+// npm `@vonage/server-sdk` 3: Basic credentials, JSON or form bodies, no signed requests.
 'use strict';
 
 const { Auth, AlgorithmTypes } = require('@vonage/auth');
 const { Client } = require('@vonage/server-client');
 const { SMS } = require('@vonage/sms');
 const { answerCalls } = require('./wire.js');
-
-// The client with its Basic header left out, as a signed request wants it.
-class SignedClient extends Client {
-  async addAuthenticationToRequest(request) {
-    return request;
-  }
-}
 
 answerCalls((hello) => {
   const address = `http://${hello.host}:${hello.port}`;
@@ -22,10 +15,6 @@ answerCalls((hello) => {
     return new Auth({
       apiKey: hello.api_key,
       apiSecret: auth === 'wrong' ? 'not-the-secret' : hello.api_secret,
-      signature: {
-        algorithm: AlgorithmTypes.md5hash,
-        secret: auth === 'missigned' ? 'not-the-secret' : hello.signature_secret,
-      },
     });
   }
 
@@ -41,19 +30,11 @@ answerCalls((hello) => {
     return (await client.sendPostRequest(path, params)).data;
   }
 
-  async function sendSigned({ auth, params }) {
-    const signed = await credentials(auth).createSignatureHash(params);
-    const client = new SignedClient(credentials(auth), hosts);
-    return (await client.sendFormSubmitRequest(path, signed)).data;
-  }
-
   function webhookIsGenuine({ params }) {
-    const sms = new SMS(credentials('signed'));
+    const sms = new SMS(credentials('good'));
     return sms.verifySignature(
       params.sig, params, hello.signature_secret, AlgorithmTypes.md5hash);
   }
 
-  return {
-    send, send_json: sendJson, send_signed: sendSigned, webhook_is_genuine: webhookIsGenuine,
-  };
+  return { send, send_json: sendJson, webhook_is_genuine: webhookIsGenuine };
 });

@@ -35,7 +35,7 @@ class Driver:
         threading.Thread(target=self._read_errors, daemon=True).start()
         try:
             self.can = self._exchange(self._hello)["can"]
-        except Exception:
+        except BaseException:
             self.__exit__()
             raise
         return self
@@ -63,9 +63,11 @@ class Driver:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
             answer = self._answers.get(timeout=CALL_SECONDS_MAX)
-        except (OSError, queue.Empty):
+        except (OSError, ValueError, queue.Empty):
             answer = None
         if answer is None:
+            # A late answer would be taken for the next call's, so this driver is done.
+            self._process.kill()
             said = "".join(self._errors)[-3000:]
             raise DriverFailed(f"no answer to {json.dumps(message)}; it said:\n{said}")
         return answer

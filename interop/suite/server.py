@@ -15,6 +15,9 @@ READY_SECONDS_MAX = 10
 INBOX_SECONDS_MAX = 10
 STOP_SECONDS_MAX = 10
 
+# About a screen of a failed run.
+LOG_CHARACTERS_MAX = 4000
+
 
 def free_port():
     """A TCP port of the loopback that nothing listens on at the moment."""
@@ -50,7 +53,7 @@ class Server:
             self._wait_until_ready()
             self.demo = json.loads((data / "demo.json").read_text())
             self._admin_token = (data / "admin.token").read_text().strip()
-        except Exception:
+        except BaseException:
             self.__exit__()
             raise
         return self
@@ -77,7 +80,11 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.05)
-        raise RuntimeError("the server did not get ready; it said:\n" + self.log.read_text()[-4000:])
+        raise RuntimeError("the server did not get ready; it said:\n" + self.last_words())
+
+    def last_words(self):
+        """The end of the server's log."""
+        return self.log.read_text(errors="replace")[-LOG_CHARACTERS_MAX:]
 
     def _call(self, method, path, body=None, bearer=None):
         headers = {"Content-Type": "application/json"} if body is not None else {}

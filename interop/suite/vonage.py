@@ -77,6 +77,7 @@ def _tell_receipt(stories, who, sent, server, receiver, method):
         expect(got.get("msisdn") == US_HANDSET, "msisdn is the request's to", seen)
         expect(got.get("to") == text["from"], "to is who the text was from", [seen, text])
         expect(got.get("client-ref") == f"ref of {who}", "client-ref is the request's", seen)
+        expect(got.get("network-code"), "network-code is set", seen)
         expect(got.get("err-code") == "0", "err-code is 0", seen)
         expect(re.fullmatch(r"\d{10}", got.get("scts", "")), "scts is YYMMDDHHMM", seen)
         expect(re.fullmatch(r"\d+\.\d{8}", got.get("price", "")), "price has 8 decimals", seen)
