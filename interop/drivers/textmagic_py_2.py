@@ -1,4 +1,4 @@
-"""PyPI `textmagic` 2: its own header pair and form bodies; verify goes through its request layer."""
+"""PyPI `textmagic` 2: own header pair, form bodies; verify goes through its request layer."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""PyPI `vonage` 3: the same calls as `nexmo` 2 behind namespaces, and hosts that may carry a port."""
+"""PyPI `vonage` 3: the calls of `nexmo` 2 behind namespaces, and hosts that may carry a port."""
 
 import vonage
 from plain_http import PlainHttp

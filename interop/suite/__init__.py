@@ -1,1 +1,1 @@
-"""The parts of the interop suite: one server, many foreign clients, the same stories told by each."""
+"""The parts of the interop suite: a server, many foreign clients, the same stories for each."""
