@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 
@@ -11,12 +12,12 @@ from suite.server import free_port
 from suite.stories import expect
 
 HANDSET = "441632960960"
+PINS = ["7001", "7002"]
+PIN_NEVER_SENT = "7003"
 REQUEST_SECONDS_MAX = 20
 START_SECONDS_MAX = 10
 RECEIPT_SECONDS_MAX = 10
 STOP_SECONDS_MAX = 5
-
-GUIDE = HERE / "guide"
 
 
 class Language:
@@ -29,22 +30,21 @@ class Language:
         self.methods = methods
 
 
-def languages(python):
-    """The guide's languages; `python` is the interpreter to use."""
-    def script(name):
-        return str(GUIDE / name)
+def _script(name):
+    return str(HERE / "guide" / name)
 
-    return [
-        Language("javascript", ["node", script("request.js")],
-                 lambda port: ["node", script("receiver.js")], ["get", "post"]),
-        Language("php", ["php", script("request.php")],
-                 lambda port: ["php", "-S", f"127.0.0.1:{port}", script("receiver.php")],
-                 ["get", "post"]),
-        Language("python", [python, script("request.py")],
-                 lambda port: [python, script("receiver.py")], ["get"]),
-        Language("ruby", ["ruby", script("request.rb")],
-                 lambda port: ["ruby", script("receiver.rb")], ["get"]),
-    ]
+
+LANGUAGES = [
+    Language("javascript", ["node", _script("request.js")],
+             lambda port: ["node", _script("receiver.js")], ["get", "post"]),
+    Language("php", ["php", _script("request.php")],
+             lambda port: ["php", "-S", f"127.0.0.1:{port}", _script("receiver.php")],
+             ["get", "post"]),
+    Language("python", [sys.executable, _script("request.py")],
+             lambda port: [sys.executable, _script("receiver.py")], ["get"]),
+    Language("ruby", ["ruby", _script("request.rb")],
+             lambda port: ["ruby", _script("receiver.rb")], ["get"]),
+]
 
 
 class GuideReceiver:
@@ -53,13 +53,13 @@ class GuideReceiver:
     def __init__(self, language, environment):
         self._language = language
         self._port = free_port()
-        self._environment = dict(environment, PORT=str(self._port))
+        self.environment = dict(environment, PORT=str(self._port))
         self.url = f"http://127.0.0.1:{self._port}/delivery-receipt"
         self.lines = []
 
     def __enter__(self):
         self._process = subprocess.Popen(
-            self._language.receiver(self._port), env=self._environment, text=True,
+            self._language.receiver(self._port), env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         threading.Thread(target=self._read, daemon=True).start()
@@ -100,39 +100,34 @@ class GuideReceiver:
         return self._wait(lambda: self.receipts(message_id), RECEIPT_SECONDS_MAX)
 
 
-def tell_all(stories, server, packages):
-    """Tells every language's stories against one server."""
+def tell_all(stories, who, language, server, packages):
+    """Tells one language's stories."""
     environment = dict(
         os.environ, NODE_PATH=packages.node("guide-js"), REST_HOST="127.0.0.1",
         REST_PORT=str(server.port), API_KEY=server.demo["api_key"],
     )
-    pin = 7000
-    for language in languages(packages.python("textmagic-py-2")):
-        who = f"guide in {language.name}"
-        with stories.watch(who, "the receiver starts"):
-            with GuideReceiver(language, environment) as receiver:
-                for method in language.methods:
-                    pin += 1
-                    _tell_one(stories, who, language, method, server, receiver, environment, pin)
-        _tell_wrong_secret(stories, who, language, environment)
+    with GuideReceiver(language, environment) as receiver:
+        for method, pin in zip(language.methods, PINS):
+            _tell_one(stories, who, language, method, pin, server, receiver)
+    _tell_wrong_secret(stories, who, language, server, environment)
 
 
 def _request(language, environment, secret, pin):
     done = subprocess.run(
-        language.request, env=dict(environment, API_SECRET=secret, PIN=str(pin)),
+        language.request, env=dict(environment, API_SECRET=secret, PIN=pin),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=REQUEST_SECONDS_MAX,
     )
     return done.stdout + done.stderr
 
 
-def _tell_one(stories, who, language, method, server, receiver, environment, pin):
+def _tell_one(stories, who, language, method, pin, server, receiver):
     message_id = None
     with stories.tell(who, f"the request is accepted and the PIN arrives (receipts by {method})"):
         server.set_account(dlr_url=receiver.url, dlr_method=method, dlr_signed=False)
-        said = _request(language, environment, server.demo["api_secret"], pin)
+        said = _request(language, receiver.environment, server.demo["api_secret"], pin)
         match = re.search(r"^sent (\S+)$", said, re.MULTILINE)
         expect(match, "the request prints that it was sent", said)
-        text = server.wait_for_text(HANDSET, lambda each: str(pin) in each["text"])
+        text = server.wait_for_text(HANDSET, lambda each: pin in each["text"])
         expect(text, "a text with the PIN is in the inbox", server.inbox(HANDSET))
         message_id = match.group(1)
     if message_id is None:
@@ -147,7 +142,9 @@ def _tell_one(stories, who, language, method, server, receiver, environment, pin
         expect(times == 1, "the receipt was read once", receiver.lines)
 
 
-def _tell_wrong_secret(stories, who, language, environment):
+def _tell_wrong_secret(stories, who, language, server, environment):
     with stories.tell(who, "the request reads the refusal of a wrong secret"):
-        said = _request(language, environment, "not-the-secret", 1234)
+        said = _request(language, environment, "not-the-secret", PIN_NEVER_SENT)
         expect("refused 4 " in said, "the request prints status 4 and its text", said)
+        texts = [each["text"] for each in server.inbox(HANDSET)["messages"]]
+        expect(not any(PIN_NEVER_SENT in text for text in texts), "nothing was sent", texts)
