@@ -71,10 +71,12 @@ def server_of(stories, binary):
     """A server of one's own, whose log is shown when a story told to it fails."""
     failed_before = stories.failed
     with Server(binary) as server:
+        broke = True
         try:
             yield server
+            broke = False
         finally:
-            if stories.failed > failed_before:
+            if broke or stories.failed > failed_before:
                 print("      the server's log ends with:", flush=True)
                 print("        " + server.last_words().replace("\n", "\n        "), flush=True)
 
