@@ -10,6 +10,7 @@
 //! its next timeout, and the three together are stored in one transaction before anyone is
 //! answered. [`Turn::take`] is the only way to make such a call.
 
+mod address;
 mod admission;
 mod code;
 mod ids;
@@ -18,12 +19,16 @@ mod message;
 mod price;
 mod receipt;
 mod refusal;
-mod secret;
 mod timer;
 mod turn;
 mod verification;
+pub mod wording;
 mod workflow;
 
+pub use address::{
+    NumberError, NumberKind, Numbering, Originator, OriginatorError, OriginatorRule, PhoneNumber,
+    Region, choose_originator,
+};
 pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
 pub use code::{Code, TypedCode};
 pub use ids::{AccountId, AttemptId, Bucket, MessageId, PARTS_MAX, Subject, VerificationId};
@@ -32,7 +37,6 @@ pub use message::{Message, MessageRecord, MessageStatus, NewMessage};
 pub use price::{Amount, Price, PriceItem, PriceList};
 pub use receipt::{Conversion, ErrorCode, Receipt, ReceiptStatus, SubmitOutcome};
 pub use refusal::Refusal;
-pub use secret::SecretText;
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
 pub use verification::{
@@ -40,3 +44,4 @@ pub use verification::{
     VerificationState,
 };
 pub use workflow::{Channel, Policy, Step, Workflow};
+pub use wording::{Locale, SecretText};

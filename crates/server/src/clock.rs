@@ -1,0 +1,327 @@
+//! The only file that reads the operating system's clock or draws randomness.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use engine::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+/// Tells the time: the system's clock plus an offset that can only grow.
+///
+/// A clone shares the offset with its original.
+/// What it tells never goes backwards: if the system's clock is set back, it stands still until
+/// the system's clock has caught up.
+#[derive(Clone)]
+pub struct Clock {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Source,
+    latest_ms: AtomicU64,
+    // The watch channel is both the value and the alarm of those who sleep.
+    offset_ms: watch::Sender<u64>,
+}
+
+enum Source {
+    System,
+    Standing(u64),
+}
+
+impl Clock {
+    /// Makes a clock that follows the system's, with no offset.
+    pub fn system() -> Self {
+        Self::new(Source::System)
+    }
+
+    /// Makes a clock that stands at `start` and moves only when it is advanced.
+    pub fn standing_at(start: Timestamp) -> Self {
+        Self::new(Source::Standing(start.as_millis()))
+    }
+
+    fn new(source: Source) -> Self {
+        let shared =
+            Shared { source, latest_ms: AtomicU64::new(0), offset_ms: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Returns the time, which is never earlier than any this clock has returned before.
+    pub fn now(&self) -> Timestamp {
+        let base = match self.shared.source {
+            Source::System => system_millis(),
+            Source::Standing(millis) => millis,
+        };
+        let told = base.saturating_add(*self.shared.offset_ms.borrow());
+        let latest = self.shared.latest_ms.fetch_max(told, Ordering::AcqRel);
+        Timestamp::from_millis(latest.max(told))
+    }
+
+    /// Moves the time forward by `step`, in whole milliseconds, and wakes whoever sleeps too long.
+    pub fn advance(&self, step: Duration) {
+        self.shared
+            .offset_ms
+            .send_modify(|offset| *offset = offset.saturating_add(whole_millis(step)));
+    }
+
+    /// Returns how far this clock has been moved ahead of the system's.
+    pub fn offset(&self) -> Duration {
+        Duration::from_millis(*self.shared.offset_ms.borrow())
+    }
+
+    /// Restores an offset kept from an earlier run; one smaller than the present is ignored.
+    pub fn set_offset(&self, offset: Duration) {
+        let kept = whole_millis(offset);
+        self.shared.offset_ms.send_if_modified(|present| {
+            let grows = kept > *present;
+            if grows {
+                *present = kept;
+            }
+            grows
+        });
+    }
+
+    /// Waits until [`Clock::now`] is at or after `at`; wakes early when the clock is advanced.
+    ///
+    /// Dropping the future has no effect on the clock.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        // Subscribed before the first look at the time, so that no advance falls between the two.
+        let mut advanced = self.shared.offset_ms.subscribe();
+        loop {
+            let left = at.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left.min(SLEEP_MAX)) => {}
+                // The sender lives in `self`, so this cannot report a closed channel.
+                _ = advanced.changed() => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("offset", &self.offset()).finish_non_exhaustive()
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts to measure.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Returns how long it has been.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Returns `N` bytes of the operating system's cryptographic randomness.
+///
+/// Panics if the system has none to give: nothing secret may be made without it.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill_random(&mut bytes);
+    bytes
+}
+
+/// Returns a number below `n`, each with the same probability; 0 when `n` is 0.
+pub fn uniform_below(n: u32) -> u32 {
+    // 2^32 mod n: refusing that many of the lowest draws leaves a whole multiple of n.
+    let Some(surplus) = n.wrapping_neg().checked_rem(n) else { return 0 };
+    loop {
+        let draw = u32::from_ne_bytes(random_bytes());
+        if draw >= surplus {
+            return draw % n;
+        }
+    }
+}
+
+/// Draws a code of `length` decimal digits, each with the same probability.
+///
+/// A length outside [`DIGITS_MIN`]`..=`[`DIGITS_MAX`] is brought to the nearer end, so that no
+/// mistake of a caller can make an empty code.
+/// The text is wiped from memory when dropped.
+pub fn draw_digits(length: u8) -> Zeroizing<String> {
+    let length = usize::from(length.clamp(DIGITS_MIN, DIGITS_MAX));
+    // The whole capacity at once: a string that grows leaves copies behind that nobody wipes.
+    let mut digits = Zeroizing::new(String::with_capacity(length));
+    let mut draws = Zeroizing::new([0_u8; DRAWS_AT_ONCE]);
+    while digits.len() < length {
+        fill_random(draws.as_mut_slice());
+        let fair = draws.iter().filter(|draw| **draw < DRAWS_FAIR);
+        let missing = length - digits.len();
+        digits.extend(fair.take(missing).map(|draw| char::from(b'0' + draw % 10)));
+    }
+    digits
+}
+
+#[expect(clippy::panic, reason = "without randomness every code and key would be guessable")]
+fn fill_random(bytes: &mut [u8]) {
+    if SystemRandom::new().fill(bytes).is_err() {
+        panic!("the operating system has no randomness to give");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+fn system_millis() -> u64 {
+    // A clock before 1970 is not set; time then starts at the epoch.
+    whole_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The fewest digits of a code: the shortest both wire APIs accept.
+pub const DIGITS_MIN: u8 = 4;
+/// The most digits of a code: the longest either wire API accepts.
+pub const DIGITS_MAX: u8 = 10;
+
+/// Longest uninterrupted sleep (a choice): how late a sleeper notices that the system's clock was
+/// set forward.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// Enough that a longest code nearly always needs one call to the system.
+const DRAWS_AT_ONCE: usize = 16;
+/// The largest multiple of ten that a byte can stay below; the rest would favour 0 to 5.
+const DRAWS_FAIR: u8 = 250;
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[test]
+    fn a_clone_is_advanced_with_its_original() {
+        let clock = Clock::standing_at(NOON);
+        let clone = clock.clone();
+        clock.advance(Duration::from_millis(1_500));
+        assert_eq!(clone.now().since(NOON), Duration::from_millis(1_500));
+        assert_eq!(clone.offset(), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn time_never_goes_backwards() {
+        let clock = Clock::standing_at(NOON);
+        clock.set_offset(Duration::from_secs(60));
+        clock.set_offset(Duration::from_secs(10));
+        assert_eq!(clock.offset(), Duration::from_secs(60), "a smaller offset is ignored");
+
+        let set_back = Clock::standing_at(NOON);
+        set_back.shared.latest_ms.store(NOON.as_millis() + 5, Ordering::Release);
+        assert_eq!(set_back.now().as_millis(), NOON.as_millis() + 5);
+        set_back.advance(Duration::from_millis(6));
+        assert_eq!(set_back.now().as_millis(), NOON.as_millis() + 6);
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_wall_and_not_a_wrap() {
+        let clock = Clock::standing_at(NOON);
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now().as_millis(), u64::MAX);
+    }
+
+    #[test]
+    fn the_system_clock_is_told_in_milliseconds_of_this_century() {
+        let now = Clock::system().now().as_millis();
+        assert!((1_700_000_000_000..4_000_000_000_000).contains(&now), "{now}");
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_its_time_has_come() {
+        let clock = Clock::system();
+        let at = clock.now().after(Duration::from_millis(20));
+        clock.sleep_until(at).await;
+        assert!(clock.now() >= at);
+    }
+
+    #[tokio::test]
+    async fn an_advance_wakes_a_sleeper_early_but_not_too_early() {
+        let clock = Clock::standing_at(NOON);
+        let mut sleep = pin!(clock.sleep_until(NOON.after(Duration::from_secs(3_600))));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+        clock.advance(Duration::from_secs(3_599));
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+        clock.advance(Duration::from_secs(1));
+        assert!(sleep.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[tokio::test]
+    async fn an_advance_rouses_a_task_that_sleeps_for_an_hour() {
+        let clock = Clock::standing_at(NOON);
+        let sleeper = clock.clone();
+        let task = tokio::spawn(async move {
+            sleeper.sleep_until(NOON.after(Duration::from_secs(3_600))).await;
+        });
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_secs(3_600));
+        tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_code_has_the_length_asked_for_and_never_fewer_than_four_digits() {
+        for (asked, drawn) in [(0, 4), (4, 4), (6, 6), (10, 10), (200, 10)] {
+            let digits = draw_digits(asked);
+            assert_eq!(digits.len(), drawn);
+            assert!(digits.bytes().all(|digit| digit.is_ascii_digit()));
+        }
+    }
+
+    #[test]
+    fn every_digit_is_as_likely_as_any_other() {
+        // This many tell a plain remainder of a byte, which favours 0 to 5 by 4 %, from a fair draw.
+        let mut seen = [0_u32; 10];
+        for _ in 0..60_000 {
+            for digit in draw_digits(10).bytes() {
+                seen[usize::from(digit - b'0')] += 1;
+            }
+        }
+        assert!(chi_square(&seen) < CHI_SQUARE_9_MAX, "{seen:?}");
+    }
+
+    #[test]
+    fn a_number_below_n_is_as_likely_as_any_other() {
+        // At three quarters of the range a plain remainder would hit the lower half twice as often.
+        let n = 3 << 30;
+        let tenth = n / 10 + 1;
+        let mut seen = [0_u32; 10];
+        for _ in 0..20_000 {
+            let draw = uniform_below(n);
+            assert!(draw < n);
+            seen[(draw / tenth) as usize] += 1;
+        }
+        assert!(chi_square(&seen) < CHI_SQUARE_9_MAX, "{seen:?}");
+    }
+
+    #[test]
+    fn below_one_and_below_zero_there_is_only_zero() {
+        assert_eq!((uniform_below(0), uniform_below(1)), (0, 0));
+    }
+
+    fn chi_square(seen: &[u32; 10]) -> f64 {
+        let expected = f64::from(seen.iter().sum::<u32>()) / 10.0;
+        seen.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum()
+    }
+
+    /// A fair source exceeds this, with nine degrees of freedom, in one run of sixty thousand million
+    /// (p about 1.5e-11).
+    const CHI_SQUARE_9_MAX: f64 = 70.0;
+}

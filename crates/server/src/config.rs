@@ -1,0 +1,1 @@
+//! Configuration: one file and the environment, resolved and checked.

@@ -1,0 +1,549 @@
+//! What is kept: domain operations, each atomic and durable before it answers.
+//!
+//! Every operation is told the time and brings its own identifiers, so that it can be replayed.
+//! One that is repeated after an unknown commit does no harm: starts are known by their id or
+//! idempotency key, checks by their nonce, credits by their key, and everything that links and
+//! webhooks report changes a settled thing no more.
+
+mod account;
+mod rows;
+pub mod sqlite;
+
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+
+use engine::{
+    AccountId, Amount, AttemptId, Channel, Code, Conversion, Limits, MessageId, MessageRecord,
+    NewMessage, NewVerification, Outcome, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
+    Timestamp, TypedCode, Verdict, VerificationId, VerificationRecord,
+};
+use serde::{Deserialize, Serialize};
+
+pub use account::{
+    AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows,
+    DlrMethod, KeyKind, KeyRecord, NumberRecord, OptOut, PriceRecord, TemplateRecord,
+};
+
+/// The answer of a store operation, once it is durable.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The system of record. See the module's documentation for what every operation promises.
+pub trait Store: Send + Sync {
+    /// Admits and starts a verification.
+    fn start_verification(&self, start: StartVerification) -> Reply<'_, Result<Started, Refusal>>;
+
+    /// Admits, charges and queues a message.
+    fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>>;
+
+    /// Compares a typed code. Of any number of right ones that arrive together, one wins.
+    fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>>;
+
+    /// Ends a verification at its account's wish.
+    fn cancel(
+        &self,
+        account: AccountId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Reply<'_, Result<Effects, Refusal>>;
+
+    /// Takes note of what a link did with an attempt, and takes the attempt off the outbox.
+    fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects>;
+
+    /// Puts an attempt that was not sent back on the outbox until `due_at`.
+    fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()>;
+
+    /// Takes note of a delivery receipt.
+    fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects>;
+
+    /// Keeps what an account says about its user; `None` if it has no such message or
+    /// verification, else the link that carried it.
+    fn convert(
+        &self,
+        account: AccountId,
+        subject: Subject,
+        conversion: Conversion,
+    ) -> Reply<'_, Option<String>>;
+
+    /// Wakes every machine that is due, at most `limit` of them.
+    fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken>;
+
+    /// Leases attempts that are due and that nobody else has leased.
+    fn claim_sends(&self, claim: Claim) -> Reply<'_, Vec<SendJob>>;
+
+    /// Leases webhooks that are due, none of them for an endpoint in `busy`.
+    fn claim_webhooks(&self, claim: Claim, busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>>;
+
+    /// Takes a webhook off the outbox, or plans its next try, or gives it up.
+    fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()>;
+
+    /// Lists webhooks that were given up, newest first.
+    fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>>;
+
+    /// Puts a webhook that was given up back on the outbox; false if there is none of this id.
+    fn replay_webhook(&self, id: i64, now: Timestamp) -> Reply<'_, bool>;
+
+    /// Changes accounts, keys, numbers, templates, prices, opt-outs or barred numbers.
+    fn change(&self, change: ConfigChange, now: Timestamp) -> Reply<'_, ()>;
+
+    /// Reads everything that [`Store::change`] can change.
+    fn directory(&self) -> Reply<'_, DirectoryRows>;
+
+    /// Adds to an account's balance, once per `key`; answers the balance.
+    fn credit(&self, credit: Credit) -> Reply<'_, Option<Amount>>;
+
+    /// Returns an account's balance, and what its ledger sums to: they never differ.
+    fn balance(&self, account: AccountId) -> Reply<'_, Option<Balance>>;
+
+    /// Returns a verification.
+    fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>>;
+
+    /// Returns a message.
+    fn message(&self, id: MessageId) -> Reply<'_, Option<MessageView>>;
+
+    /// Lists the verifications of an account, newest first, from before `before`.
+    fn verifications(
+        &self,
+        account: AccountId,
+        before: Option<VerificationId>,
+        limit: usize,
+    ) -> Reply<'_, Vec<VerificationView>>;
+
+    /// Deletes what ended before `before`, at most `limit` rows; answers how many went.
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<'_, usize>;
+
+    /// Forgets a phone number everywhere but in keyed pseudonyms; answers how many rows held it.
+    fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize>;
+
+    /// Returns when the next machine, send or webhook is due.
+    fn next_due(&self) -> Reply<'_, Due>;
+
+    /// Returns how much waits, for metrics.
+    fn depth(&self) -> usize;
+}
+
+/// A failure of the store: the operation may or may not have happened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The queue is full; nothing happened.
+    #[error("the store's queue is full")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Unavailable(String),
+    /// A stored row is in no legal state.
+    #[error("table {table} holds an illegal row {row}: {reason}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The key of a repeated start, and what it was a key for.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    /// A digest of the caller's key.
+    pub key: [u8; 16],
+    /// A digest of the request.
+    pub fingerprint: [u8; 16],
+}
+
+/// The keyed pseudonyms that a start is counted under.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberKeys {
+    /// Of the number.
+    pub number: u64,
+    /// Of the block of numbers around it.
+    pub prefix: u64,
+}
+
+/// A verification to start.
+#[derive(Clone, Debug)]
+pub struct StartVerification {
+    /// The machine's part.
+    pub new: NewVerification,
+    /// The number's digits.
+    pub number: u64,
+    /// Its pseudonyms.
+    pub keys: NumberKeys,
+    /// What the texts need.
+    pub details: VerificationDetails,
+    /// The rates it must keep to.
+    pub limits: Limits,
+    /// Makes a repeat harmless.
+    pub idempotency: Option<IdempotencyKey>,
+    /// The time.
+    pub now: Timestamp,
+    /// Who sends the first attempt, and until when it has the time to.
+    pub lease: Lease,
+}
+
+/// What the texts of a verification need, fixed at its start.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct VerificationDetails {
+    /// The brand to name.
+    pub brand: String,
+    /// The locale to speak.
+    pub locale: engine::Locale,
+    /// Who the messages are from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub originator: Option<String>,
+    /// Whether the account wants to hear of the outcome.
+    #[serde(default)]
+    pub notify: bool,
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct StartMessage {
+    /// The machine's part.
+    pub new: NewMessage,
+    /// The number's digits.
+    pub number: u64,
+    /// Its pseudonyms.
+    pub keys: NumberKeys,
+    /// What its receipts and webhooks need.
+    pub details: MessageDetails,
+    /// The rates it must keep to.
+    pub limits: Limits,
+    /// Makes a repeat harmless.
+    pub idempotency: Option<IdempotencyKey>,
+    /// The time.
+    pub now: Timestamp,
+    /// Who sends the attempt, and until when it has the time to.
+    pub lease: Lease,
+}
+
+/// What the receipts of a message need, fixed when it was accepted.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct MessageDetails {
+    /// The short code or sender it is from.
+    pub originator: String,
+    /// The campaign whose opt-outs apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<u32>,
+    /// The caller's own reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ref: Option<String>,
+    /// The mobile network, as MCC and MNC.
+    pub network: String,
+    /// Who hears of its receipts.
+    pub notify: Notify,
+}
+
+/// Who hears of a message's receipts.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notify {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// The account's own URL, whatever that is when the receipt comes.
+    Account,
+    /// The URL that the request named.
+    Url(String),
+}
+
+/// A node that has taken something up, and until when it has the time to finish it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// After this, others may take it up.
+    pub until: Timestamp,
+}
+
+/// A wish for due work.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The time.
+    pub now: Timestamp,
+    /// How much at most.
+    pub limit: usize,
+    /// For how long.
+    pub lease: Lease,
+}
+
+/// A start that was let in.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// What was started: on a replay, the first time.
+    pub subject: Subject,
+    /// What it costs, or will.
+    pub price: Amount,
+    /// The balance afterwards.
+    pub balance: Amount,
+    /// How many parts a message has.
+    pub parts: u8,
+    /// Whether this is the repeat of an earlier start.
+    pub replayed: bool,
+    /// What to do now.
+    pub effects: Effects,
+}
+
+/// What to do once an operation is durable.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Attempts to send; they are leased to the caller.
+    pub sends: Vec<SendJob>,
+    /// Attempts to stop.
+    pub withdrawals: Vec<AttemptId>,
+    /// Verifications that ended, and how.
+    pub outcomes: Vec<Outcome>,
+    /// Whether webhooks wait.
+    pub webhooks: bool,
+}
+
+impl Effects {
+    /// Adds what another operation left to do.
+    pub fn extend(&mut self, other: Self) {
+        self.sends.extend(other.sends);
+        self.withdrawals.extend(other.withdrawals);
+        self.outcomes.extend(other.outcomes);
+        self.webhooks |= other.webhooks;
+    }
+}
+
+/// One attempt to send.
+#[derive(Clone, Debug)]
+pub struct SendJob {
+    /// Its name.
+    pub attempt: AttemptId,
+    /// Who pays.
+    pub account: AccountId,
+    /// The channel to use.
+    pub channel: Channel,
+    /// The number's digits.
+    pub number: u64,
+    /// Who it is from.
+    pub originator: Option<String>,
+    /// What to say.
+    pub content: Content,
+    /// After this, it is worthless.
+    pub expires_at: Timestamp,
+    /// How often it was tried before.
+    pub tries: u32,
+}
+
+/// What an attempt says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A code, in the words of its account and locale.
+    Code {
+        /// The code.
+        code: Code,
+        /// The brand to name.
+        brand: String,
+        /// The locale to speak.
+        locale: engine::Locale,
+    },
+    /// A text that is ready.
+    Text(SecretText),
+}
+
+/// A typed code to compare.
+#[derive(Clone, Debug)]
+pub struct CheckCode {
+    /// Whose verification it must be.
+    pub account: AccountId,
+    /// Which one.
+    pub id: VerificationId,
+    /// What was typed.
+    pub typed: TypedCode,
+    /// Names this request.
+    pub nonce: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A check that was answered.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Whether it was right.
+    pub verdict: Verdict,
+    /// What to do now.
+    pub effects: Effects,
+}
+
+/// What a link did with an attempt.
+#[derive(Clone, Debug)]
+pub struct SubmitReport {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The link.
+    pub link: String,
+    /// What became of it.
+    pub outcome: SubmitOutcome,
+    /// The time.
+    pub now: Timestamp,
+    /// Who sends what follows from it.
+    pub lease: Lease,
+}
+
+/// What a carrier reports of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiptReport {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The report.
+    pub receipt: Receipt,
+    /// The time.
+    pub now: Timestamp,
+    /// Who sends what follows from it.
+    pub lease: Lease,
+}
+
+/// Machines that were woken.
+#[derive(Clone, Debug, Default)]
+pub struct Woken {
+    /// How many.
+    pub count: usize,
+    /// What to do now.
+    pub effects: Effects,
+}
+
+/// When things are due next.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Due {
+    /// A machine.
+    pub machine: Option<Timestamp>,
+    /// A send that nobody has leased any longer.
+    pub send: Option<Timestamp>,
+    /// A webhook.
+    pub webhook: Option<Timestamp>,
+}
+
+/// One webhook to deliver.
+#[derive(Clone, Debug)]
+pub struct WebhookJob {
+    /// Its name, which stays the same over all tries.
+    pub id: i64,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The endpoint's key, for [`Store::claim_webhooks`].
+    pub endpoint: u64,
+    /// Where to, if the request named it; else where the account says.
+    pub url: Option<String>,
+    /// When it came about.
+    pub created_at: Timestamp,
+    /// How often it was tried before.
+    pub tries: u32,
+    /// What it tells.
+    pub event: WebhookEvent,
+}
+
+/// What a webhook tells.
+#[derive(Clone, Debug)]
+pub enum WebhookEvent {
+    /// A receipt of one part of a message.
+    Receipt {
+        /// The message.
+        message: Box<MessageView>,
+        /// The part, counted from zero.
+        part: u8,
+        /// The receipt.
+        receipt: Receipt,
+        /// When it came.
+        at: Timestamp,
+    },
+    /// The outcome of a verification.
+    Outcome {
+        /// The verification.
+        verification: Box<VerificationView>,
+        /// How it ended.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What became of one try to deliver a webhook.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// It was delivered, or nobody wants it any more.
+    Done,
+    /// It is to be tried again.
+    Retry {
+        /// When.
+        due_at: Timestamp,
+        /// Why it failed.
+        error: String,
+    },
+    /// It is given up.
+    Dead {
+        /// When.
+        at: Timestamp,
+        /// Why it failed.
+        error: String,
+    },
+}
+
+/// A webhook that was given up.
+#[derive(Clone, Debug)]
+pub struct DeadWebhook {
+    /// Its name.
+    pub id: i64,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it was to go, if the request named it.
+    pub url: Option<String>,
+    /// What it is about.
+    pub subject: Subject,
+    /// When it came about.
+    pub created_at: Timestamp,
+    /// When it was given up.
+    pub dead_at: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Why the last try failed.
+    pub error: String,
+}
+
+/// Money to add to a balance.
+#[derive(Clone, Debug)]
+pub struct Credit {
+    /// Whose.
+    pub account: AccountId,
+    /// How much; negative to take away.
+    pub amount: Amount,
+    /// Names this credit, so that a repeat does not count.
+    pub key: String,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// An account's money.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Balance {
+    /// What it has.
+    pub balance: Amount,
+    /// What its ledger sums to.
+    pub ledger: Amount,
+}
+
+/// A verification as it is stored, without its code.
+#[derive(Clone, Debug)]
+pub struct VerificationView {
+    /// The machine's part.
+    pub record: VerificationRecord,
+    /// The number's digits, `None` once erased.
+    pub number: Option<u64>,
+    /// What its texts need.
+    pub details: VerificationDetails,
+}
+
+/// A message as it is stored, without its text.
+#[derive(Clone, Debug)]
+pub struct MessageView {
+    /// The machine's part.
+    pub record: MessageRecord,
+    /// The number's digits, `None` once erased.
+    pub number: Option<u64>,
+    /// What its receipts need.
+    pub details: MessageDetails,
+}

@@ -1,0 +1,335 @@
+//! The embedded store: one SQLite file, one writer thread, group commit.
+//!
+//! All operations that wait are run in one transaction, which is flushed once, and only then is
+//! anyone answered. Open slots, rates, balances and near timers are kept in memory as well, but
+//! only as copies: they are rebuilt from the file at start and after any failure.
+
+mod caches;
+mod checkpoint;
+mod config;
+mod load;
+mod machines;
+mod outbox;
+mod read;
+mod retention;
+mod webhooks;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use engine::{AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Balance, Checked, CheckCode, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
+    Effects, MessageView, ReceiptReport, Reply, SendJob, Settlement, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
+    Woken,
+};
+use crate::seal::Sealer;
+use caches::Caches;
+use checkpoint::Checkpointer;
+use read::Readers;
+use writer::{Job, Operation, Tx, Writer};
+
+/// How the store is run.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// How many operations may wait; further ones are refused.
+    pub queue_max: usize,
+    /// How many operations share one transaction at most.
+    pub batch_max: usize,
+    /// From how much write-ahead log on it is copied into the database, in bytes.
+    pub wal_checkpoint_bytes: u64,
+    /// At how much write-ahead log writing waits until it is copied, in bytes.
+    pub wal_limit_bytes: u64,
+    /// How many reads run at once.
+    pub readers_max: usize,
+    /// How far back the rates look.
+    pub rate_history: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            queue_max: 10_000,
+            batch_max: 512,
+            wal_checkpoint_bytes: 16 << 20,
+            wal_limit_bytes: 256 << 20,
+            readers_max: 2,
+            rate_history: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What a commit cost, for whoever measures it.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitFigures {
+    /// How many operations it held.
+    pub operations: usize,
+    /// How long they and the flush took.
+    pub duration: Duration,
+}
+
+/// Told of every commit.
+pub type CommitObserver = Box<dyn Fn(CommitFigures) + Send>;
+
+/// The embedded store.
+pub struct SqliteStore {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    depth: Arc<AtomicUsize>,
+    readers: Readers,
+    writer: Option<std::thread::JoinHandle<()>>,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store in a directory, creating and migrating it if need be.
+    ///
+    /// # Errors
+    /// Another server uses the directory, or the file cannot be opened, is of a newer version, or
+    /// holds an illegal row.
+    pub fn open(
+        dir: &Path,
+        options: SqliteOptions,
+        sealer: Sealer,
+        now: Timestamp,
+        observer: CommitObserver,
+    ) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(unavailable)?;
+        let lock = File::create(dir.join("lock")).map_err(unavailable)?;
+        lock.try_lock().map_err(|_| {
+            StoreError::Unavailable(format!("another server uses {}", dir.display()))
+        })?;
+        let path = dir.join("countersign.db");
+        let connection = connect(&path)?;
+        migrate(&connection)?;
+        outbox::release_leases(&connection)?;
+        let caches = Caches::rebuild(&connection, now, options.rate_history)?;
+        let (queue, inbox) = mpsc::channel(options.queue_max);
+        let depth = Arc::new(AtomicUsize::new(0));
+        let checkpointer = Checkpointer::start(&path, &options)?;
+        let readers = Readers::new(path, options.readers_max);
+        let writer = Writer {
+            connection,
+            caches,
+            sealer,
+            inbox,
+            depth: Arc::clone(&depth),
+            batch_max: options.batch_max,
+            rate_history: options.rate_history,
+            observer,
+            checkpointer,
+            now,
+        };
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(unavailable)?;
+        Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _lock: lock })
+    }
+
+    /// Queues an operation and answers once its batch is durable.
+    fn write<T: Send + 'static>(
+        &self,
+        now: Timestamp,
+        call: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Operation::new(now, call, reply));
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(job).is_ok());
+        if !queued {
+            return Box::pin(async { Err(StoreError::Busy { retry_after: BUSY_RETRY }) });
+        }
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable(STOPPED.to_owned())))
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // Closing the queue lets the writer commit what waits and then end.
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn start_verification(&self, start: StartVerification) -> Reply<'_, Result<Started, Refusal>> {
+        self.write(start.now, move |tx| machines::start_verification(tx, &start))
+    }
+
+    fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>> {
+        self.write(start.now, move |tx| machines::start_message(tx, &start))
+    }
+
+    fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>> {
+        self.write(check.now, move |tx| machines::check(tx, &check))
+    }
+
+    fn cancel(
+        &self,
+        account: AccountId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Reply<'_, Result<Effects, Refusal>> {
+        self.write(now, move |tx| machines::cancel(tx, account, id))
+    }
+
+    fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects> {
+        self.write(report.now, move |tx| machines::submitted(tx, &report))
+    }
+
+    fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()> {
+        self.write(due_at, move |tx| outbox::postpone(tx, attempt, due_at))
+    }
+
+    fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
+        self.write(report.now, move |tx| machines::receipt(tx, &report))
+    }
+
+    fn convert(
+        &self,
+        account: AccountId,
+        subject: Subject,
+        conversion: Conversion,
+    ) -> Reply<'_, Option<String>> {
+        self.write(conversion.at, move |tx| machines::convert(tx, account, subject, conversion))
+    }
+
+    fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken> {
+        self.write(now, move |tx| machines::wake(tx, limit))
+    }
+
+    fn claim_sends(&self, claim: Claim) -> Reply<'_, Vec<SendJob>> {
+        self.write(claim.now, move |tx| outbox::claim(tx, claim))
+    }
+
+    fn claim_webhooks(&self, claim: Claim, busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>> {
+        self.write(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
+    }
+
+    fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()> {
+        self.write(Timestamp::default(), move |tx| webhooks::settle(tx, id, &settlement))
+    }
+
+    fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
+        self.readers.read(move |connection| webhooks::dead(connection, limit))
+    }
+
+    fn replay_webhook(&self, id: i64, now: Timestamp) -> Reply<'_, bool> {
+        self.write(now, move |tx| webhooks::replay(tx, id))
+    }
+
+    fn change(&self, change: ConfigChange, now: Timestamp) -> Reply<'_, ()> {
+        self.write(now, move |tx| config::change(tx, &change))
+    }
+
+    fn directory(&self) -> Reply<'_, DirectoryRows> {
+        self.readers.read(|connection| config::directory(connection))
+    }
+
+    fn credit(&self, credit: Credit) -> Reply<'_, Option<Amount>> {
+        self.write(credit.now, move |tx| config::credit(tx, &credit))
+    }
+
+    fn balance(&self, account: AccountId) -> Reply<'_, Option<Balance>> {
+        self.readers.read(move |connection| config::balance(connection, account))
+    }
+
+    fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>> {
+        self.readers.read(move |connection| read::verification(connection, id))
+    }
+
+    fn message(&self, id: MessageId) -> Reply<'_, Option<MessageView>> {
+        self.readers.read(move |connection| read::message(connection, id))
+    }
+
+    fn verifications(
+        &self,
+        account: AccountId,
+        before: Option<VerificationId>,
+        limit: usize,
+    ) -> Reply<'_, Vec<VerificationView>> {
+        self.readers.read(move |connection| read::verifications(connection, account, before, limit))
+    }
+
+    fn purge(&self, before: Timestamp, limit: usize) -> Reply<'_, usize> {
+        self.write(before, move |tx| retention::purge(tx, before, limit))
+    }
+
+    fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
+        self.write(now, move |tx| retention::erase(tx, number))
+    }
+
+    fn next_due(&self) -> Reply<'_, Due> {
+        self.write(Timestamp::default(), |tx| Ok(tx.caches.timers.next_due()))
+    }
+
+    fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens a connection with the settings that every one of them needs.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // An acknowledged operation has survived a loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Copying the log into the database is the checkpointer's work, never a commit's.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    if done > MIGRATIONS.len() {
+        return Err(StoreError::Unavailable(format!(
+            "the database is of version {version}, newer than this server's {}; \
+             run the server that wrote it",
+            MIGRATIONS.len()
+        )));
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+        let version = index + 1;
+        let script = format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {version}; COMMIT;");
+        connection.execute_batch(&script)?;
+    }
+    Ok(())
+}
+
+fn unavailable(error: impl ToString) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Each takes the schema from one version to the next.
+const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+
+/// How long a refused caller is told to wait: a full queue drains in about as long.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+const STOPPED: &str = "the store has stopped";
+
+/// Readers and the checkpointer may hold a lock for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Page cache per connection.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// More than there are statements, so that none is ever prepared twice.
+const STATEMENTS_MAX: usize = 64;

@@ -1,0 +1,535 @@
+//! The operations on verifications and messages: load, take a turn, write it down.
+
+use engine::{
+    AccountId, Admitted, Amount, AttemptId, Conversion, Facts, Limits, Machine as _, Message,
+    MessageId, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
+};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::super::rows::{signed, subject_from_blob, subject_to_blob, to_json};
+use super::super::{
+    CheckCode, Checked, Effects, IdempotencyKey, Lease, Notify, NumberKeys, ReceiptReport,
+    StartMessage, StartVerification, Started, StoreError, SubmitReport, Woken,
+};
+use super::caches::{BucketKey, Timer};
+use super::load::{
+    LoadedMessage, LoadedVerification, load_message, load_owned, load_verification,
+    send_of_message, send_of_verification,
+};
+use super::writer::Tx;
+use super::{outbox, webhooks};
+
+pub(super) fn start_verification(
+    tx: &mut Tx<'_>,
+    start: &StartVerification,
+) -> Result<Result<Started, Refusal>, StoreError> {
+    let account = start.new.account;
+    if let Some(answer) = replay(tx, account, start.idempotency.as_ref())? {
+        return Ok(answer);
+    }
+    let slot = (account, start.keys.number);
+    if let Some(&id) = tx.caches.open.get(&slot) {
+        // The slot's holder may be past its end, with no timer having fired yet.
+        let due = load_verification(tx, id)?
+            .is_some_and(|open| open.machine.poll_timeout().is_some_and(|at| at <= tx.now));
+        if due {
+            let effects = wake_verification(tx, id, start.lease)?;
+            if tx.caches.open.contains_key(&slot) {
+                return Ok(Err(Refusal::AlreadyOpen(id)));
+            }
+            return admit_verification(tx, start, effects);
+        }
+    }
+    admit_verification(tx, start, Effects::default())
+}
+
+fn admit_verification(
+    tx: &mut Tx<'_>,
+    start: &StartVerification,
+    mut effects: Effects,
+) -> Result<Result<Started, Refusal>, StoreError> {
+    let account = start.new.account;
+    let price = start.new.price;
+    let open = tx.caches.open.get(&(account, start.keys.number)).copied();
+    let facts = Facts { open, ..facts(tx, account, start.keys, None, &start.limits) };
+    let admitted = match engine::admit(&facts, &start.limits, price, tx.now) {
+        Ok(admitted) => admitted,
+        // What the wake-up above left to do is done by the caller's next wake-up at the latest:
+        // its sends are leased, and their lease runs out.
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let code = start.new.code.clone();
+    let id = start.new.id;
+    let (turn, ()) = Turn::take(Verification::start(start.new.clone(), tx.now), |_| ());
+    let sealed = tx.sealer.seal(&id.as_u128().to_be_bytes(), code.reveal().as_bytes());
+    tx.execute(
+        "INSERT INTO verification
+         (id, account, number, number_key, prefix_key, price, wake_at, code, record, details)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            id.as_u128().to_be_bytes(),
+            account.0,
+            signed(start.number),
+            signed(start.keys.number),
+            signed(start.keys.prefix),
+            price.units(),
+            turn.wake_at.map(|at| signed(at.as_millis())),
+            sealed,
+            to_json(turn.machine.record())?,
+            to_json(&start.details)?,
+        ],
+    )?;
+    count(tx, account, start.keys, admitted);
+    tx.caches.open.insert((account, start.keys.number), id);
+    tx.caches.timers.set(Timer::Verification(id), None, turn.wake_at);
+    let funds = tx.caches.funds.entry(account).or_default();
+    funds.held = funds.held + price;
+    let balance = funds.balance;
+    let loaded = LoadedVerification {
+        machine: turn.machine,
+        number: start.number,
+        number_key: start.keys.number,
+        details: start.details.clone(),
+    };
+    effects.extend(carry_out_verification(tx, &loaded, &turn.outputs, start.lease)?);
+    let subject = Subject::Verification(id);
+    let started = Started { subject, price, balance, parts: 0, replayed: false, effects };
+    remember(tx, account, start.idempotency.as_ref(), &started)?;
+    Ok(Ok(started))
+}
+
+pub(super) fn start_message(
+    tx: &mut Tx<'_>,
+    start: &StartMessage,
+) -> Result<Result<Started, Refusal>, StoreError> {
+    let account = start.new.account;
+    if let Some(answer) = replay(tx, account, start.idempotency.as_ref())? {
+        return Ok(answer);
+    }
+    let facts = facts(tx, account, start.keys, start.details.campaign, &start.limits);
+    let admitted = match engine::admit(&facts, &start.limits, start.new.price, tx.now) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mut new = start.new.clone();
+    while message_exists(tx, new.id)? {
+        new.id = new.id.next();
+    }
+    let id = new.id;
+    let price = new.price;
+    let parts = new.parts;
+    let sealed = tx.sealer.seal(&id.as_u64().to_be_bytes(), new.text.reveal().as_bytes());
+    let (turn, ()) = Turn::take(Message::start(new, tx.now), |_| ());
+    tx.execute(
+        "INSERT INTO message
+         (id, account, number, number_key, prefix_key, wake_at, text, record, details)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            signed(id.as_u64()),
+            account.0,
+            signed(start.number),
+            signed(start.keys.number),
+            signed(start.keys.prefix),
+            turn.wake_at.map(|at| signed(at.as_millis())),
+            sealed,
+            to_json(turn.machine.record())?,
+            to_json(&start.details)?,
+        ],
+    )?;
+    count(tx, account, start.keys, admitted);
+    tx.caches.timers.set(Timer::Message(id), None, turn.wake_at);
+    let loaded = LoadedMessage {
+        machine: turn.machine,
+        number: start.number,
+        details: start.details.clone(),
+    };
+    let effects = carry_out_message(tx, &loaded, &turn.outputs, start.lease)?;
+    let balance = tx.caches.funds.entry(account).or_default().balance;
+    let subject = Subject::Message(id);
+    let started = Started { subject, price, balance, parts, replayed: false, effects };
+    remember(tx, account, start.idempotency.as_ref(), &started)?;
+    Ok(Ok(started))
+}
+
+pub(super) fn check(
+    tx: &mut Tx<'_>,
+    check: &CheckCode,
+) -> Result<Result<Checked, Refusal>, StoreError> {
+    let Some(loaded) = load_owned(tx, check.account, check.id)? else {
+        return Ok(Err(Refusal::Unknown));
+    };
+    let typed = &check.typed;
+    let now = tx.now;
+    let (answer, effects) = turn_verification(tx, loaded, Lease { until: now }, |machine| {
+        machine.check(typed, check.nonce, now)
+    })?;
+    Ok(answer.map(|verdict| Checked { verdict, effects }))
+}
+
+pub(super) fn cancel(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    id: VerificationId,
+) -> Result<Result<Effects, Refusal>, StoreError> {
+    let Some(loaded) = load_owned(tx, account, id)? else {
+        return Ok(Err(Refusal::Unknown));
+    };
+    let now = tx.now;
+    let (answer, effects) =
+        turn_verification(tx, loaded, Lease { until: now }, |machine| machine.cancel(now))?;
+    Ok(answer.map(|()| effects))
+}
+
+pub(super) fn submitted(tx: &mut Tx<'_>, report: &SubmitReport) -> Result<Effects, StoreError> {
+    let AttemptId { subject, step } = report.attempt;
+    outbox::remove(tx, report.attempt)?;
+    let now = tx.now;
+    match subject {
+        Subject::Verification(id) => {
+            let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
+            let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
+                machine.handle_submitted(step, &report.link, report.outcome, now);
+            })?;
+            Ok(effects)
+        }
+        Subject::Message(id) => {
+            let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+            turn_message(tx, loaded, report.lease, |machine| {
+                machine.handle_submitted(&report.link, report.outcome, now);
+            })
+        }
+    }
+}
+
+pub(super) fn receipt(tx: &mut Tx<'_>, report: &ReceiptReport) -> Result<Effects, StoreError> {
+    let AttemptId { subject, step } = report.attempt;
+    let now = tx.now;
+    match subject {
+        Subject::Verification(id) => {
+            let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
+            let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
+                machine.handle_receipt(step, report.receipt, now);
+            })?;
+            Ok(effects)
+        }
+        Subject::Message(id) => {
+            let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+            turn_message(tx, loaded, report.lease, |machine| {
+                machine.handle_receipt(report.receipt, now);
+            })
+        }
+    }
+}
+
+pub(super) fn convert(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    subject: Subject,
+    conversion: Conversion,
+) -> Result<Option<String>, StoreError> {
+    let lease = Lease { until: tx.now };
+    match subject {
+        Subject::Verification(id) => {
+            let Some(loaded) = load_owned(tx, account, id)? else { return Ok(None) };
+            let link = loaded.machine.record().attempts.iter().rev().find_map(|a| a.link.clone());
+            turn_verification(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
+            Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
+        }
+        Subject::Message(id) => {
+            let Some(loaded) = load_message(tx, id)? else { return Ok(None) };
+            if loaded.machine.record().account != account {
+                return Ok(None);
+            }
+            let link = loaded.machine.record().link.clone();
+            turn_message(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
+            Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
+        }
+    }
+}
+
+pub(super) fn wake(tx: &mut Tx<'_>, limit: usize) -> Result<Woken, StoreError> {
+    let now = tx.now;
+    let due = tx.caches.timers.take_due(tx.connection(), now, limit)?;
+    let lease = Lease { until: now.after(super::outbox::LEASE) };
+    let mut woken = Woken { count: due.len(), effects: Effects::default() };
+    for timer in due {
+        let effects = match timer {
+            Timer::Verification(id) => wake_verification(tx, id, lease)?,
+            Timer::Message(id) => match load_message(tx, id)? {
+                Some(loaded) => {
+                    turn_message(tx, loaded, lease, |machine| machine.handle_timeout(now))?
+                }
+                None => Effects::default(),
+            },
+        };
+        woken.effects.extend(effects);
+    }
+    Ok(woken)
+}
+
+fn wake_verification(
+    tx: &mut Tx<'_>,
+    id: VerificationId,
+    lease: Lease,
+) -> Result<Effects, StoreError> {
+    let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
+    let now = tx.now;
+    let ((), effects) =
+        turn_verification(tx, loaded, lease, |machine| machine.handle_timeout(now))?;
+    Ok(effects)
+}
+
+/// Takes a turn and writes it down.
+fn turn_verification<R>(
+    tx: &mut Tx<'_>,
+    loaded: LoadedVerification,
+    lease: Lease,
+    call: impl FnOnce(&mut Verification) -> R,
+) -> Result<(R, Effects), StoreError> {
+    let LoadedVerification { machine, number, number_key, details } = loaded;
+    let before = machine.record().clone();
+    let woke_at = machine.poll_timeout();
+    let (turn, reply) = Turn::take(machine, call);
+    let record = turn.machine.record();
+    if *record == before {
+        return Ok((reply, Effects::default()));
+    }
+    let id = record.id;
+    let account = record.account;
+    let price = record.price;
+    let ended = turn.machine.code().is_none();
+    tx.execute(
+        // The sealed code stays as it is while the verification is open, and goes with its end.
+        "UPDATE verification SET wake_at = ?2, code = iif(?3, NULL, code), record = ?4 WHERE id = ?1",
+        params![
+            id.as_u128().to_be_bytes(),
+            turn.wake_at.map(|at| signed(at.as_millis())),
+            ended,
+            to_json(record)?,
+        ],
+    )?;
+    tx.caches.timers.set(Timer::Verification(id), woke_at, turn.wake_at);
+    if ended && woke_at.is_some() {
+        tx.caches.open.remove(&(account, number_key));
+        let funds = tx.caches.funds.entry(account).or_default();
+        funds.held = funds.held - price;
+    }
+    let loaded = LoadedVerification { machine: turn.machine, number, number_key, details };
+    let effects = carry_out_verification(tx, &loaded, &turn.outputs, lease)?;
+    Ok((reply, effects))
+}
+
+/// Takes a turn and writes it down.
+fn turn_message(
+    tx: &mut Tx<'_>,
+    loaded: LoadedMessage,
+    lease: Lease,
+    call: impl FnOnce(&mut Message),
+) -> Result<Effects, StoreError> {
+    let LoadedMessage { machine, number, details } = loaded;
+    let before = machine.record().clone();
+    let woke_at = machine.poll_timeout();
+    let (turn, ()) = Turn::take(machine, call);
+    let record = turn.machine.record();
+    if *record == before {
+        return Ok(Effects::default());
+    }
+    let id = record.id;
+    tx.execute(
+        "UPDATE message SET wake_at = ?2, text = iif(?3, NULL, text), record = ?4 WHERE id = ?1",
+        params![
+            signed(id.as_u64()),
+            turn.wake_at.map(|at| signed(at.as_millis())),
+            turn.machine.text().is_none(),
+            to_json(record)?,
+        ],
+    )?;
+    tx.caches.timers.set(Timer::Message(id), woke_at, turn.wake_at);
+    let loaded = LoadedMessage { machine: turn.machine, number, details };
+    carry_out_message(tx, &loaded, &turn.outputs, lease)
+}
+
+fn carry_out_verification(
+    tx: &mut Tx<'_>,
+    loaded: &LoadedVerification,
+    outputs: &[Output],
+    lease: Lease,
+) -> Result<Effects, StoreError> {
+    let record = loaded.machine.record();
+    let mut effects = Effects::default();
+    for output in outputs {
+        match *output {
+            Output::Send { attempt, .. } => {
+                outbox::insert(tx, attempt, lease)?;
+                effects.sends.extend(send_of_verification(loaded, attempt, 0));
+            }
+            Output::Withdraw { attempt } => {
+                outbox::remove(tx, attempt)?;
+                effects.withdrawals.push(attempt);
+            }
+            Output::Charge { amount } => charge(tx, record.account, amount, Subject::Verification(record.id))?,
+            Output::Notify(notice) => {
+                if let Notice::Outcome(outcome) = notice {
+                    effects.outcomes.push(outcome);
+                }
+                if loaded.details.notify {
+                    let subject = Subject::Verification(record.id);
+                    webhooks::insert(tx, record.account, None, subject, notice, 0)?;
+                    effects.webhooks = true;
+                }
+            }
+        }
+    }
+    Ok(effects)
+}
+
+fn carry_out_message(
+    tx: &mut Tx<'_>,
+    loaded: &LoadedMessage,
+    outputs: &[Output],
+    lease: Lease,
+) -> Result<Effects, StoreError> {
+    let record = loaded.machine.record();
+    let mut effects = Effects::default();
+    for output in outputs {
+        match *output {
+            Output::Send { attempt, .. } => {
+                outbox::insert(tx, attempt, lease)?;
+                effects.sends.extend(send_of_message(loaded, attempt, 0));
+            }
+            Output::Withdraw { attempt } => {
+                outbox::remove(tx, attempt)?;
+                effects.withdrawals.push(attempt);
+            }
+            Output::Charge { amount } => charge(tx, record.account, amount, Subject::Message(record.id))?,
+            Output::Notify(notice) => {
+                let url = match &loaded.details.notify {
+                    Notify::Nobody => continue,
+                    Notify::Account => None,
+                    Notify::Url(url) => Some(url.as_str()),
+                };
+                for part in 0..record.parts {
+                    let subject = Subject::Message(record.id);
+                    webhooks::insert(tx, record.account, url, subject, notice, part)?;
+                }
+                effects.webhooks = true;
+            }
+        }
+    }
+    Ok(effects)
+}
+
+fn message_exists(tx: &Tx<'_>, id: MessageId) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare("SELECT 1 FROM message WHERE id = ?1")?;
+    Ok(statement.exists([signed(id.as_u64())])?)
+}
+
+fn facts(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    keys: NumberKeys,
+    campaign: Option<u32>,
+    limits: &Limits,
+) -> Facts {
+    let funds = tx.caches.funds.get(&account).copied().unwrap_or_default();
+    Facts {
+        open: None,
+        account: tx.caches.buckets.tat(BucketKey::Account(account), limits.account),
+        number: tx.caches.buckets.tat(BucketKey::Number(keys.number), limits.number),
+        prefix: tx.caches.buckets.tat(BucketKey::Prefix(keys.prefix), limits.prefix),
+        balance: funds.balance,
+        held: funds.held,
+        barred: tx.caches.barred.contains(&keys.number),
+        opted_out: campaign.is_some_and(|id| tx.caches.opted_out.contains(&(id, keys.number))),
+    }
+}
+
+fn count(tx: &mut Tx<'_>, account: AccountId, keys: NumberKeys, admitted: Admitted) {
+    let now = tx.now;
+    let buckets = &mut tx.caches.buckets;
+    buckets.put(BucketKey::Account(account), admitted.account, now);
+    buckets.put(BucketKey::Number(keys.number), admitted.number, now);
+    buckets.put(BucketKey::Prefix(keys.prefix), admitted.prefix, now);
+}
+
+fn charge(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    amount: Amount,
+    subject: Subject,
+) -> Result<(), StoreError> {
+    let kind = match subject {
+        Subject::Verification(_) => "verification",
+        Subject::Message(_) => "message",
+    };
+    let subject = subject_to_blob(subject);
+    tx.execute(
+        "INSERT INTO ledger (account, amount, kind, subject, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![account.0, (-amount).units(), kind, subject, signed(tx.now.as_millis())],
+    )?;
+    let funds = tx.caches.funds.entry(account).or_default();
+    funds.balance = funds.balance - amount;
+    funds.dirty = true;
+    Ok(())
+}
+
+/// Returns the first answer to a start that is repeated.
+fn replay(
+    tx: &Tx<'_>,
+    account: AccountId,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Result<Started, Refusal>>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    let mut statement = tx.prepare(
+        "SELECT fingerprint, subject, price, balance, parts FROM idempotency
+         WHERE account = ?1 AND key = ?2",
+    )?;
+    let row = statement
+        .query_row(params![account.0, key.key], |row| {
+            let fingerprint: [u8; 16] = row.get(0)?;
+            let subject: Vec<u8> = row.get(1)?;
+            let (price, balance): (i64, i64) = (row.get(2)?, row.get(3)?);
+            Ok((fingerprint, subject, price, balance, row.get(4)?))
+        })
+        .optional()?;
+    let Some((fingerprint, subject, price, balance, parts)) = row else { return Ok(None) };
+    if fingerprint != key.fingerprint {
+        return Ok(Some(Err(Refusal::IdempotencyMismatch)));
+    }
+    Ok(Some(Ok(Started {
+        subject: subject_from_blob("idempotency", &subject)?,
+        price: Amount::from_units(price),
+        balance: Amount::from_units(balance),
+        parts,
+        replayed: true,
+        effects: Effects::default(),
+    })))
+}
+
+fn remember(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    key: Option<&IdempotencyKey>,
+    started: &Started,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    tx.execute(
+        "INSERT INTO idempotency
+         (account, key, fingerprint, subject, price, balance, parts, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            account.0,
+            key.key,
+            key.fingerprint,
+            subject_to_blob(started.subject),
+            started.price.units(),
+            started.balance.units(),
+            started.parts,
+            signed(tx.now.as_millis()),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The link of an attempt that no link has taken.
+const NO_LINK: &str = "none";

@@ -1,0 +1,104 @@
+//! The outbox of attempts: what waits to be sent, and who has leased it.
+
+use std::time::Duration;
+
+use engine::{AttemptId, Subject, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::super::rows::{signed, subject_to_blob};
+use super::super::{Claim, Lease, SendJob, StoreError};
+use super::load::{load_message, load_verification, send_of_message, send_of_verification};
+use super::writer::Tx;
+
+/// Puts an attempt on the outbox, leased to whoever takes the turn.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    attempt: AttemptId,
+    lease: Lease,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO outbox (subject, step, due_at, tries) VALUES (?1, ?2, ?3, 0)",
+        params![
+            subject_to_blob(attempt.subject),
+            attempt.step,
+            signed(lease.until.as_millis())
+        ],
+    )?;
+    tx.caches.timers.set_send(attempt, Some(lease.until));
+    Ok(())
+}
+
+/// Takes an attempt off the outbox, if it is there.
+pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
+    if !tx.caches.timers.has_send(attempt) {
+        return Ok(());
+    }
+    tx.execute(
+        "DELETE FROM outbox WHERE subject = ?1 AND step = ?2",
+        params![subject_to_blob(attempt.subject), attempt.step],
+    )?;
+    tx.caches.timers.set_send(attempt, None);
+    Ok(())
+}
+
+/// Puts an attempt that was not sent back until `due_at`, unless it was withdrawn meanwhile.
+pub(super) fn postpone(
+    tx: &mut Tx<'_>,
+    attempt: AttemptId,
+    due_at: Timestamp,
+) -> Result<(), StoreError> {
+    if tx.caches.timers.has_send(attempt) {
+        push_back(tx, attempt, due_at)?;
+    }
+    Ok(())
+}
+
+/// Leases what is due to the caller.
+pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, StoreError> {
+    let mut jobs = Vec::new();
+    for attempt in tx.caches.timers.due_sends(claim.now, claim.limit) {
+        let tries = tries(tx, attempt)?.saturating_add(1);
+        let job = match attempt.subject {
+            Subject::Verification(id) => load_verification(tx, id)?
+                .and_then(|loaded| send_of_verification(&loaded, attempt, tries)),
+            Subject::Message(id) => {
+                load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt, tries))
+            }
+        };
+        match job {
+            Some(job) => {
+                push_back(tx, attempt, claim.lease.until)?;
+                jobs.push(job);
+            }
+            None => remove(tx, attempt)?,
+        }
+    }
+    Ok(jobs)
+}
+
+/// Frees what the last process had leased: there is only one at a time.
+pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("UPDATE outbox SET due_at = 0", [])?;
+    connection.execute("UPDATE webhook SET due_at = leased_from WHERE leased_from IS NOT NULL", [])?;
+    connection.execute("UPDATE webhook SET leased_from = NULL WHERE leased_from IS NOT NULL", [])?;
+    Ok(())
+}
+
+fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE outbox SET due_at = ?3, tries = tries + 1 WHERE subject = ?1 AND step = ?2",
+        params![subject_to_blob(attempt.subject), attempt.step, signed(due_at.as_millis())],
+    )?;
+    tx.caches.timers.set_send(attempt, Some(due_at));
+    Ok(())
+}
+
+fn tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<u32, StoreError> {
+    let mut statement =
+        tx.prepare("SELECT tries FROM outbox WHERE subject = ?1 AND step = ?2")?;
+    let key = params![subject_to_blob(attempt.subject), attempt.step];
+    Ok(statement.query_row(key, |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+/// How long a node has to send what a timer set off before others may take it up.
+pub(super) const LEASE: Duration = Duration::from_mins(1);

@@ -1,0 +1,126 @@
+//! Reading without the writer: a few connections that see what has been committed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::{AccountId, MessageId, VerificationId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use tokio::sync::Semaphore;
+
+use super::super::rows::{from_json, signed, unsigned};
+use super::super::{MessageView, Reply, StoreError, VerificationView};
+use super::connect;
+
+/// A bounded set of reading connections.
+#[derive(Clone)]
+pub(super) struct Readers {
+    path: Arc<PathBuf>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// Makes room for `readers_max` reads at once; connections are opened as they are needed.
+    pub(super) fn new(path: PathBuf, readers_max: usize) -> Self {
+        Self {
+            path: Arc::new(path),
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(readers_max.max(1))),
+        }
+    }
+
+    /// Reads on a thread where waiting is allowed.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'static, T> {
+        let readers = self.clone();
+        Box::pin(async move {
+            let stopped = |_| StoreError::Unavailable("the store has stopped".to_owned());
+            let _permit = readers.permits.acquire().await.map_err(stopped)?;
+            let work = move || {
+                let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => connect(&readers.path)?,
+                };
+                let result = call(&connection);
+                readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                result
+            };
+            let joined = tokio::task::spawn_blocking(work).await;
+            joined.unwrap_or_else(|e| Err(StoreError::Unavailable(e.to_string())))
+        })
+    }
+}
+
+/// Returns a verification.
+pub(super) fn verification(
+    connection: &Connection,
+    id: VerificationId,
+) -> Result<Option<VerificationView>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, number, record, details FROM verification WHERE id = ?1")?;
+    let row = statement.query_row([id.as_u128().to_be_bytes()], columns).optional()?;
+    row.map(verification_view).transpose()
+}
+
+/// Lists the verifications of an account, newest first. It walks the table backwards and looks at
+/// no more than [`LIST_ROWS_MAX`] rows, so that an account with few does not cost a whole scan.
+pub(super) fn verifications(
+    connection: &Connection,
+    account: AccountId,
+    before: Option<VerificationId>,
+    limit: usize,
+) -> Result<Vec<VerificationView>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, number, record, details FROM
+         (SELECT * FROM verification WHERE id < ?2 ORDER BY id DESC LIMIT ?3)
+         WHERE account = ?1 ORDER BY id DESC LIMIT ?4",
+    )?;
+    let before = before.map_or(u128::MAX, VerificationId::as_u128).to_be_bytes();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![account.0, before, LIST_ROWS_MAX, limit], columns)?;
+    rows.map(|row| verification_view(row?)).collect()
+}
+
+/// Returns a message.
+pub(super) fn message(
+    connection: &Connection,
+    id: MessageId,
+) -> Result<Option<MessageView>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT number, record, details FROM message WHERE id = ?1")?;
+    let row = statement
+        .query_row([signed(id.as_u64())], |row| {
+            let number: Option<i64> = row.get(0)?;
+            let record: String = row.get(1)?;
+            let details: String = row.get(2)?;
+            Ok((number, record, details))
+        })
+        .optional()?;
+    let Some((number, record, details)) = row else { return Ok(None) };
+    Ok(Some(MessageView {
+        record: from_json("message", id, &record)?,
+        number: number.map(unsigned),
+        details: from_json("message", id, &details)?,
+    }))
+}
+
+type Columns = ([u8; 16], Option<i64>, String, String);
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn verification_view((id, number, record, details): Columns) -> Result<VerificationView, StoreError> {
+    let id = VerificationId::from_u128(u128::from_be_bytes(id));
+    Ok(VerificationView {
+        record: from_json("verification", id, &record)?,
+        number: number.map(unsigned),
+        details: from_json("verification", id, &details)?,
+    })
+}
+
+/// How many rows a list looks at.
+const LIST_ROWS_MAX: i64 = 100_000;

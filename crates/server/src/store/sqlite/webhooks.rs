@@ -1,0 +1,203 @@
+//! The outbox of webhooks: what waits to be told, and what was given up.
+
+use engine::{AccountId, Notice, Outcome, Receipt, Subject, Timestamp};
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::super::rows::{from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned};
+use super::super::{Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob};
+use super::read;
+use super::writer::Tx;
+
+/// A notice as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NoticeRow {
+    Outcome(Outcome),
+    Receipt(Receipt),
+}
+
+/// Puts a notice on the outbox.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    url: Option<&str>,
+    subject: Subject,
+    notice: Notice,
+    part: u8,
+) -> Result<(), StoreError> {
+    let endpoint = endpoint_key(account, url);
+    let now = tx.now;
+    let notice = match notice {
+        Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
+        Notice::Receipt(receipt) => NoticeRow::Receipt(receipt),
+    };
+    tx.execute(
+        "INSERT INTO webhook
+         (account, endpoint, url, subject, notice, created_at, due_at, tries, part)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, ?7)",
+        params![
+            account.0,
+            signed(endpoint),
+            url,
+            subject_to_blob(subject),
+            to_json(&notice)?,
+            signed(now.as_millis()),
+            part,
+        ],
+    )?;
+    let id = tx.last_id();
+    tx.caches.timers.set_webhook(id, Some((now, endpoint)));
+    Ok(())
+}
+
+/// Leases what is due to the caller.
+pub(super) fn claim(
+    tx: &mut Tx<'_>,
+    claim: Claim,
+    busy: &[u64],
+) -> Result<Vec<WebhookJob>, StoreError> {
+    let mut jobs = Vec::new();
+    for id in tx.caches.timers.due_webhooks(claim.now, claim.limit, busy) {
+        let endpoint = tx.caches.timers.endpoint_of(id).unwrap_or_default();
+        match load(tx, id, endpoint)? {
+            Some(job) => {
+                tx.execute(
+                    "UPDATE webhook SET leased_from = due_at, due_at = ?2 WHERE id = ?1",
+                    params![id, signed(claim.lease.until.as_millis())],
+                )?;
+                tx.caches.timers.set_webhook(id, Some((claim.lease.until, endpoint)));
+                jobs.push(job);
+            }
+            // What it was about has been erased or purged.
+            None => settle(tx, id, &Settlement::Done)?,
+        }
+    }
+    Ok(jobs)
+}
+
+/// Takes a webhook off the outbox, or plans its next try, or gives it up.
+pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Result<(), StoreError> {
+    match settlement {
+        Settlement::Done => {
+            tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
+            tx.caches.timers.set_webhook(id, None);
+        }
+        Settlement::Retry { due_at, error } => {
+            tx.execute(
+                "UPDATE webhook SET due_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
+                 WHERE id = ?1",
+                params![id, signed(due_at.as_millis()), error],
+            )?;
+            let endpoint = tx.caches.timers.endpoint_of(id);
+            tx.caches.timers.set_webhook(id, endpoint.map(|endpoint| (*due_at, endpoint)));
+        }
+        Settlement::Dead { at, error } => {
+            tx.execute(
+                "UPDATE webhook SET dead_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
+                 WHERE id = ?1",
+                params![id, signed(at.as_millis()), error],
+            )?;
+            tx.caches.timers.set_webhook(id, None);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a webhook that was given up back, as if it were new.
+pub(super) fn replay(tx: &mut Tx<'_>, id: i64) -> Result<bool, StoreError> {
+    let now = tx.now;
+    let changed = tx.execute(
+        "UPDATE webhook SET dead_at = NULL, due_at = ?2, created_at = ?2, tries = 0
+         WHERE id = ?1 AND dead_at IS NOT NULL",
+        params![id, signed(now.as_millis())],
+    )?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    let endpoint: i64 =
+        tx.prepare("SELECT endpoint FROM webhook WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    tx.caches.timers.set_webhook(id, Some((now, unsigned(endpoint))));
+    Ok(true)
+}
+
+/// Lists what was given up, newest first.
+pub(super) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadWebhook>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, account, url, subject, created_at, dead_at, tries, error FROM webhook
+         WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT ?1",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query([limit])?;
+    let mut dead = Vec::new();
+    while let Some(row) = rows.next()? {
+        let subject: Vec<u8> = row.get(3)?;
+        dead.push(DeadWebhook {
+            id: row.get(0)?,
+            account: AccountId(row.get(1)?),
+            url: row.get(2)?,
+            subject: subject_from_blob("webhook", &subject)?,
+            created_at: Timestamp::from_millis(unsigned(row.get(4)?)),
+            dead_at: Timestamp::from_millis(unsigned(row.get(5)?)),
+            tries: row.get(6)?,
+            error: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+        });
+    }
+    Ok(dead)
+}
+
+fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, StoreError> {
+    let mut statement = tx.prepare(
+        "SELECT account, url, subject, notice, created_at, tries, part FROM webhook WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let subject: Vec<u8> = row.get(2)?;
+    let notice: String = row.get(3)?;
+    let at = Timestamp::from_millis(unsigned(row.get(4)?));
+    let notice = from_json("webhook", id, &notice)?;
+    let event = match (subject_from_blob("webhook", &subject)?, notice) {
+        (Subject::Message(message), NoticeRow::Receipt(receipt)) => {
+            let message = read::message(tx.connection(), message)?.map(Box::new);
+            let part = row.get(6)?;
+            message.map(|message| WebhookEvent::Receipt { message, part, receipt, at })
+        }
+        (Subject::Verification(verification), NoticeRow::Outcome(outcome)) => {
+            let verification = read::verification(tx.connection(), verification)?.map(Box::new);
+            verification.map(|verification| WebhookEvent::Outcome { verification, outcome, at })
+        }
+        (Subject::Message(_), NoticeRow::Outcome(_))
+        | (Subject::Verification(_), NoticeRow::Receipt(_)) => {
+            return Err(StoreError::Corrupt {
+                table: "webhook",
+                row: id.to_string(),
+                reason: "the notice does not fit its subject".to_owned(),
+            });
+        }
+    };
+    let Some(event) = event else { return Ok(None) };
+    Ok(Some(WebhookJob {
+        id,
+        account: AccountId(row.get(0)?),
+        endpoint,
+        url: row.get(1)?,
+        created_at: at,
+        tries: row.get(5)?,
+        event,
+    }))
+}
+
+/// What webhooks are told apart by when one endpoint answers slowly: the host that a request
+/// named, or the account whose own URL it is.
+fn endpoint_key(account: AccountId, url: Option<&str>) -> u64 {
+    let host = url.map(|url| url.split(['/', '?', '#']).nth(2).unwrap_or(url));
+    let mut key = u64::from(account.0) ^ FNV_OFFSET;
+    for byte in host.unwrap_or_default().bytes() {
+        key = (key ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+    }
+    key
+}
+
+/// FNV-1a: a short, stable hash for keys that nobody attacks to any gain.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
