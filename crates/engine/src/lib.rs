@@ -26,8 +26,9 @@ pub mod wording;
 mod workflow;
 
 pub use address::{
-    NumberError, NumberKind, Numbering, Originator, OriginatorError, OriginatorRule, PhoneNumber,
-    Region, choose_originator,
+    E164_DIGITS_MAX, NUMBER_BYTES_MAX, NumberError, NumberKind, Numbering,
+    ORIGINATOR_CHARACTERS_MAX, Originator, OriginatorError, OriginatorRule, PhoneNumber, Region,
+    SenderName, choose_originator,
 };
 pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
 pub use code::{Code, TypedCode};
@@ -43,5 +44,5 @@ pub use verification::{
     Attempt, Check, NewVerification, Outcome, Progress, Verdict, Verification, VerificationRecord,
     VerificationState,
 };
-pub use workflow::{Channel, Policy, Step, Workflow};
 pub use wording::{Locale, SecretText};
+pub use workflow::{Channel, Policy, Step, Workflow};

@@ -110,6 +110,22 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The system's time for a line of the log, which the sandbox's clock does not move.
+pub fn log_time() -> jiff::Timestamp {
+    let millis = i64::try_from(system_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
+}
+
+/// Returns a word of `length` characters, letters and digits, that nobody can guess.
+pub fn draw_word(length: usize) -> String {
+    let alphabet = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let draw = |_| {
+        let index = uniform_below(36);
+        alphabet.get(usize::try_from(index).unwrap_or(0)).map_or('0', |byte| char::from(*byte))
+    };
+    (0..length).map(draw).collect()
+}
+
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
@@ -167,11 +183,9 @@ pub fn draw_digits(length: u8) -> Zeroizing<String> {
     digits
 }
 
-#[expect(clippy::panic, reason = "without randomness every code and key would be guessable")]
 fn fill_random(bytes: &mut [u8]) {
-    if SystemRandom::new().fill(bytes).is_err() {
-        panic!("the operating system has no randomness to give");
-    }
+    // To go on would make codes and keys that can be guessed.
+    assert!(SystemRandom::new().fill(bytes).is_ok(), "the system has no randomness to give");
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
@@ -219,9 +233,9 @@ mod tests {
     #[test]
     fn time_never_goes_backwards() {
         let clock = Clock::standing_at(NOON);
-        clock.set_offset(Duration::from_secs(60));
+        clock.set_offset(Duration::from_mins(1));
         clock.set_offset(Duration::from_secs(10));
-        assert_eq!(clock.offset(), Duration::from_secs(60), "a smaller offset is ignored");
+        assert_eq!(clock.offset(), Duration::from_mins(1), "a smaller offset is ignored");
 
         let set_back = Clock::standing_at(NOON);
         set_back.shared.latest_ms.store(NOON.as_millis() + 5, Ordering::Release);
@@ -255,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn an_advance_wakes_a_sleeper_early_but_not_too_early() {
         let clock = Clock::standing_at(NOON);
-        let mut sleep = pin!(clock.sleep_until(NOON.after(Duration::from_secs(3_600))));
+        let mut sleep = pin!(clock.sleep_until(NOON.after(Duration::from_hours(1))));
         let mut context = Context::from_waker(Waker::noop());
         assert!(sleep.as_mut().poll(&mut context).is_pending());
         clock.advance(Duration::from_secs(3_599));
@@ -269,10 +283,10 @@ mod tests {
         let clock = Clock::standing_at(NOON);
         let sleeper = clock.clone();
         let task = tokio::spawn(async move {
-            sleeper.sleep_until(NOON.after(Duration::from_secs(3_600))).await;
+            sleeper.sleep_until(NOON.after(Duration::from_hours(1))).await;
         });
         tokio::task::yield_now().await;
-        clock.advance(Duration::from_secs(3_600));
+        clock.advance(Duration::from_hours(1));
         tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
     }
 

@@ -1,3 +1,275 @@
-//! The HTTP side of the server: one module for each door.
+//! The HTTP side of the server: limits that hold for every request, and one module for each door.
 
+pub mod auth;
+mod fields;
+mod operations;
+mod sandbox;
+mod textmagic;
 pub mod vonage;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use engine::Timestamp;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::channels::sandbox::Sandbox;
+use crate::clock::{self, Stopwatch};
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::store::IdempotencyKey;
+
+/// What the doors work with.
+pub struct App {
+    /// Carries requests out.
+    pub driver: Arc<Driver>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The sandbox network, if there is one.
+    pub sandbox: Option<Arc<Sandbox>>,
+    /// Failed logins by address.
+    pub logins: auth::Logins,
+    /// Whether the server can take work.
+    pub ready: AtomicBool,
+}
+
+/// Builds the router with every door that the configuration opens.
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new().merge(operations::routes());
+    if app.config.textmagic.enabled {
+        router = router.merge(textmagic::routes());
+    }
+    if app.sandbox.is_some() {
+        router = router.merge(sandbox::routes());
+    }
+    router
+        .fallback(|| async { plain(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .layer(middleware::from_fn_with_state(Arc::clone(app), surround))
+        .with_state(Arc::clone(app))
+}
+
+/// Serves connections until `stop` is true, then lets the requests under way finish, for as long
+/// as the configured grace.
+pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let router = router(&app);
+    let connections = Arc::new(Semaphore::new(app.config.server.connections_max));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: a pause lets connections end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            },
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let router = router.clone().layer(axum::Extension(ConnectInfo(peer)));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(app.config.server.header_timeout)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that goes away in the middle is its own affair.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let grace = app.config.server.shutdown_grace;
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still under way when the grace was over");
+    }
+}
+
+/// Gives every request an id, a time limit and a line in the log; decides nothing.
+async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let stopwatch = Stopwatch::start();
+    let id = RequestId::of(request.headers());
+    let path = request.uri().path();
+    let door = door(path);
+    let method = request.method().clone();
+    request.extensions_mut().insert(id.clone());
+    let answer =
+        tokio::time::timeout(app.config.server.request_timeout, guarded(next.run(request)));
+    let mut response = match answer.await {
+        Ok(Some(response)) => response,
+        Ok(None) => {
+            tracing::error!(request.id = %id.0, "a request panicked");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+        }
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the request took too long\n"),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let elapsed = stopwatch.elapsed();
+    let status = response.status();
+    app.driver.metrics.http_request(door, status.as_u16(), elapsed);
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    if status >= 500 {
+        tracing::warn!(request.id = %id.0, %method, door, status, duration_ms, "answered");
+    } else {
+        tracing::debug!(request.id = %id.0, %method, door, status, duration_ms, "answered");
+    }
+    response
+}
+
+/// Runs a handler; `None` if it panicked.
+async fn guarded(handler: impl Future<Output = Response>) -> Option<Response> {
+    let mut handler = Box::pin(handler);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Names one request in the answer and in the log.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+impl RequestId {
+    /// Takes the caller's own id if it is a decent one, else draws one.
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+        let decent = |id: &&str| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        match given.filter(decent) {
+            Some(id) => Self(id.to_owned()),
+            None => Self(format!("{:032x}", u128::from_be_bytes(clock::random_bytes()))),
+        }
+    }
+}
+
+/// What every door reads of a request before it looks at the words.
+pub(crate) struct Incoming {
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Incoming {
+    /// Reads a request, with a body of the configured size at most.
+    pub(crate) async fn read(app: &App, request: Request) -> Result<Self, StatusCode> {
+        let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let body = axum::body::to_bytes(body, app.config.server.body_bytes_max)
+            .await
+            .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        Ok(Self {
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            body,
+            peer: peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+        })
+    }
+
+    /// Returns a header's text.
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns the content type as it was sent.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.header(header::CONTENT_TYPE)
+    }
+
+    /// Returns the key that makes a repeat of this start harmless, if the caller gave one.
+    pub(crate) fn idempotency(&self, path: &str) -> Result<Option<IdempotencyKey>, BadKey> {
+        let Some(value) = self.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+        let key = value.to_str().map_err(|_| BadKey)?.trim();
+        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+            return Err(BadKey);
+        }
+        let request = [path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body].concat();
+        Ok(Some(IdempotencyKey { key: digest(key.as_bytes()), fingerprint: digest(&request) }))
+    }
+}
+
+/// An idempotency key that is empty, too long, or not text.
+pub(crate) struct BadKey;
+
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let full = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().zip(full.as_ref()) {
+        *to = *from;
+    }
+    short
+}
+
+fn door(path: &str) -> &'static str {
+    match path.split('/').nth(1) {
+        Some("api") => "textmagic",
+        Some("sc" | "conversions") => "vonage",
+        Some("sandbox") => "sandbox",
+        Some("admin") => "admin",
+        Some("healthz" | "readyz" | "metrics") => "operations",
+        _ => "other",
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    let body = Body::from(value.to_string());
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// `2019-01-01T00:00:00.000Z`
+fn utc(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map(|t| format!("{t:.3}")).unwrap_or_default()
+}
+
+/// Adds how long to wait, in whole seconds, at least one.
+fn with_retry_after(mut response: Response, wait: Duration) -> Response {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+impl App {
+    /// Whether the server can take work.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 64;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

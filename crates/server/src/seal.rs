@@ -210,9 +210,9 @@ mod tests {
     fn what_is_sealed_for_a_row_opens_for_that_row() {
         let sealer = Sealer::new(&ring(&["k1"]));
         for plain in [b"".as_slice(), b"4821", &[7; 5_000]] {
-            let sealed = sealer.seal(ROW, plain);
-            assert_eq!(sealed.len(), plain.len() + 30 + "k1".len());
-            assert_eq!(sealer.open(ROW, &sealed).unwrap().as_slice(), plain);
+            let value = sealer.seal(ROW, plain);
+            assert_eq!(value.len(), plain.len() + 30 + "k1".len());
+            assert_eq!(sealer.open(ROW, &value).unwrap().as_slice(), plain);
         }
     }
 
@@ -225,17 +225,17 @@ mod tests {
     #[test]
     fn a_value_moved_to_another_row_does_not_open() {
         let sealer = Sealer::new(&ring(&["k1"]));
-        let sealed = sealer.seal(ROW, b"4821");
-        let moved = sealer.open(b"verification.code 18", &sealed).unwrap_err();
+        let value = sealer.seal(ROW, b"4821");
+        let moved = sealer.open(b"verification.code 18", &value).unwrap_err();
         assert_eq!(moved, SealError::Altered { id: "k1".to_owned() });
     }
 
     #[test]
     fn a_value_with_any_one_bit_changed_does_not_open() {
         let sealer = Sealer::new(&ring(&["k1", "k2"]));
-        let sealed = sealer.seal(ROW, b"4821");
-        for bit in 0..sealed.len() * 8 {
-            let mut altered = sealed.clone();
+        let value = sealer.seal(ROW, b"4821");
+        for bit in 0..value.len() * 8 {
+            let mut altered = value.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
             assert!(sealer.open(ROW, &altered).is_err(), "bit {bit}");
         }
@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn a_value_cut_short_anywhere_does_not_open() {
         let sealer = Sealer::new(&ring(&["k1"]));
-        let sealed = sealer.seal(ROW, b"");
-        for length in 0..sealed.len() {
-            assert_eq!(sealer.open(ROW, &sealed[..length]).unwrap_err(), SealError::NotSealed);
+        let value = sealer.seal(ROW, b"");
+        for length in 0..value.len() {
+            assert_eq!(sealer.open(ROW, &value[..length]).unwrap_err(), SealError::NotSealed);
         }
     }
 

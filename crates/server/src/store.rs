@@ -21,8 +21,8 @@ use engine::{
 use serde::{Deserialize, Serialize};
 
 pub use account::{
-    AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows,
-    DlrMethod, KeyKind, KeyRecord, NumberRecord, OptOut, PriceRecord, TemplateRecord,
+    AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
+    KeyKind, KeyRecord, NumberRecord, OptOut, PriceRecord, TemplateRecord,
 };
 
 /// The answer of a store operation, once it is durable.
@@ -109,8 +109,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Reply<'_, Vec<VerificationView>>;
 
-    /// Deletes what ended before `before`, at most `limit` rows; answers how many went.
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<'_, usize>;
+    /// Deletes what is too old, at most `limit` rows of each kind; answers how many went.
+    fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize>;
 
     /// Forgets a phone number everywhere but in keyed pseudonyms; answers how many rows held it.
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize>;
@@ -515,6 +515,16 @@ pub struct Credit {
     pub key: String,
     /// The time.
     pub now: Timestamp,
+}
+
+/// What is too old to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Verifications and messages that were started before this and have ended, and webhooks
+    /// that were given up before it.
+    pub ended_before: Timestamp,
+    /// First answers to starts before this.
+    pub answered_before: Timestamp,
 }
 
 /// An account's money.

@@ -57,9 +57,7 @@ pub struct AccountSettings {
 }
 
 /// How delivery receipts are sent.
-#[derive(
-    Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DlrMethod {
     /// All fields in the query.

@@ -15,10 +15,7 @@ pub(super) fn subject_to_blob(subject: Subject) -> Vec<u8> {
 }
 
 /// Reads an identifier back.
-pub(super) fn subject_from_blob(
-    table: &'static str,
-    blob: &[u8],
-) -> Result<Subject, StoreError> {
+pub(super) fn subject_from_blob(table: &'static str, blob: &[u8]) -> Result<Subject, StoreError> {
     if let Ok(bytes) = <[u8; 16]>::try_from(blob) {
         return Ok(Subject::Verification(VerificationId::from_u128(u128::from_be_bytes(bytes))));
     }

@@ -21,13 +21,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::{AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId};
+use engine::{
+    AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp,
+    VerificationId,
+};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Balance, Checked, CheckCode, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, MessageView, ReceiptReport, Reply, SendJob, Settlement, StartMessage,
+    Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
+    Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
     StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
     Woken,
 };
@@ -235,7 +238,7 @@ impl Store for SqliteStore {
     }
 
     fn directory(&self) -> Reply<'_, DirectoryRows> {
-        self.readers.read(|connection| config::directory(connection))
+        self.readers.read(config::directory)
     }
 
     fn credit(&self, credit: Credit) -> Reply<'_, Option<Amount>> {
@@ -263,8 +266,8 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| read::verifications(connection, account, before, limit))
     }
 
-    fn purge(&self, before: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.write(before, move |tx| retention::purge(tx, before, limit))
+    fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize> {
+        self.write(Timestamp::default(), move |tx| retention::purge(tx, retention, limit))
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
@@ -307,7 +310,8 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(done) {
         let version = index + 1;
-        let script = format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {version}; COMMIT;");
+        let script =
+            format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {version}; COMMIT;");
         connection.execute_batch(&script)?;
     }
     Ok(())

@@ -84,9 +84,8 @@ impl Caches {
     }
 
     fn read_lists(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let mut statement = connection.prepare(
-            "SELECT campaign, number_key FROM opt_out WHERE opted_out_at IS NOT NULL",
-        )?;
+        let mut statement = connection
+            .prepare("SELECT campaign, number_key FROM opt_out WHERE opted_out_at IS NOT NULL")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             self.opted_out.insert((row.get(0)?, unsigned(row.get(1)?)));
@@ -145,9 +144,14 @@ impl Buckets {
         }
     }
 
-    fn read_history(&mut self, connection: &Connection, since: Timestamp) -> Result<(), StoreError> {
-        let mut statement = connection
-            .prepare("SELECT id, account, number_key, prefix_key FROM verification WHERE id >= ?1")?;
+    fn read_history(
+        &mut self,
+        connection: &Connection,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut statement = connection.prepare(
+            "SELECT id, account, number_key, prefix_key FROM verification WHERE id >= ?1",
+        )?;
         let first = VerificationId::first_at(since).as_u128().to_be_bytes();
         let mut rows = statement.query([first])?;
         while let Some(row) = rows.next()? {
@@ -294,8 +298,8 @@ impl Timers {
 
     fn read_messages(&mut self, connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
         self.messages_until = now.after(MESSAGES_NEAR);
-        let mut statement = connection
-            .prepare_cached("SELECT id, wake_at FROM message WHERE wake_at < ?1")?;
+        let mut statement =
+            connection.prepare_cached("SELECT id, wake_at FROM message WHERE wake_at < ?1")?;
         let mut rows = statement.query([signed(self.messages_until.as_millis())])?;
         while let Some(row) = rows.next()? {
             let id = MessageId::from_u64(unsigned(row.get(0)?));

@@ -86,11 +86,8 @@ pub(super) fn load_verification(
         })
         .optional()?;
     let Some((number, number_key, sealed, record, details)) = row else { return Ok(None) };
-    let corrupt = |reason: String| StoreError::Corrupt {
-        table: "verification",
-        row: id.to_string(),
-        reason,
-    };
+    let corrupt =
+        |reason: String| StoreError::Corrupt { table: "verification", row: id.to_string(), reason };
     let code = match sealed {
         None => None,
         Some(sealed) => {

@@ -249,8 +249,9 @@ pub(super) fn convert(
 
 pub(super) fn wake(tx: &mut Tx<'_>, limit: usize) -> Result<Woken, StoreError> {
     let now = tx.now;
-    let due = tx.caches.timers.take_due(tx.connection(), now, limit)?;
-    let lease = Lease { until: now.after(super::outbox::LEASE) };
+    let connection = tx.connection();
+    let due = tx.caches.timers.take_due(connection, now, limit)?;
+    let lease = Lease { until: now.after(outbox::LEASE) };
     let mut woken = Woken { count: due.len(), effects: Effects::default() };
     for timer in due {
         let effects = match timer {
@@ -367,7 +368,9 @@ fn carry_out_verification(
                 outbox::remove(tx, attempt)?;
                 effects.withdrawals.push(attempt);
             }
-            Output::Charge { amount } => charge(tx, record.account, amount, Subject::Verification(record.id))?,
+            Output::Charge { amount } => {
+                charge(tx, record.account, amount, Subject::Verification(record.id))?;
+            }
             Output::Notify(notice) => {
                 if let Notice::Outcome(outcome) = notice {
                     effects.outcomes.push(outcome);
@@ -401,7 +404,9 @@ fn carry_out_message(
                 outbox::remove(tx, attempt)?;
                 effects.withdrawals.push(attempt);
             }
-            Output::Charge { amount } => charge(tx, record.account, amount, Subject::Message(record.id))?,
+            Output::Charge { amount } => {
+                charge(tx, record.account, amount, Subject::Message(record.id))?;
+            }
             Output::Notify(notice) => {
                 let url = match &loaded.details.notify {
                     Notify::Nobody => continue,

@@ -11,18 +11,10 @@ use super::load::{load_message, load_verification, send_of_message, send_of_veri
 use super::writer::Tx;
 
 /// Puts an attempt on the outbox, leased to whoever takes the turn.
-pub(super) fn insert(
-    tx: &mut Tx<'_>,
-    attempt: AttemptId,
-    lease: Lease,
-) -> Result<(), StoreError> {
+pub(super) fn insert(tx: &mut Tx<'_>, attempt: AttemptId, lease: Lease) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO outbox (subject, step, due_at, tries) VALUES (?1, ?2, ?3, 0)",
-        params![
-            subject_to_blob(attempt.subject),
-            attempt.step,
-            signed(lease.until.as_millis())
-        ],
+        params![subject_to_blob(attempt.subject), attempt.step, signed(lease.until.as_millis())],
     )?;
     tx.caches.timers.set_send(attempt, Some(lease.until));
     Ok(())
@@ -79,8 +71,10 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
 /// Frees what the last process had leased: there is only one at a time.
 pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE outbox SET due_at = 0", [])?;
-    connection.execute("UPDATE webhook SET due_at = leased_from WHERE leased_from IS NOT NULL", [])?;
-    connection.execute("UPDATE webhook SET leased_from = NULL WHERE leased_from IS NOT NULL", [])?;
+    connection
+        .execute("UPDATE webhook SET due_at = leased_from WHERE leased_from IS NOT NULL", [])?;
+    connection
+        .execute("UPDATE webhook SET leased_from = NULL WHERE leased_from IS NOT NULL", [])?;
     Ok(())
 }
 
@@ -94,8 +88,7 @@ fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(
 }
 
 fn tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<u32, StoreError> {
-    let mut statement =
-        tx.prepare("SELECT tries FROM outbox WHERE subject = ?1 AND step = ?2")?;
+    let mut statement = tx.prepare("SELECT tries FROM outbox WHERE subject = ?1 AND step = ?2")?;
     let key = params![subject_to_blob(attempt.subject), attempt.step];
     Ok(statement.query_row(key, |row| row.get(0)).optional()?.unwrap_or_default())
 }

@@ -113,7 +113,9 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
-fn verification_view((id, number, record, details): Columns) -> Result<VerificationView, StoreError> {
+fn verification_view(
+    (id, number, record, details): Columns,
+) -> Result<VerificationView, StoreError> {
     let id = VerificationId::from_u128(u128::from_be_bytes(id));
     Ok(VerificationView {
         record: from_json("verification", id, &record)?,

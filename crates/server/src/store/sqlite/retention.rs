@@ -1,19 +1,20 @@
 //! Forgetting: what is old, and whose owner asks for it.
 
-use engine::{MessageId, Timestamp, VerificationId};
+use engine::{MessageId, VerificationId};
 use rusqlite::params;
 
-use super::super::StoreError;
 use super::super::rows::signed;
+use super::super::{Retention, StoreError};
 use super::writer::Tx;
 
-/// Deletes what was started before `before` and has ended, and what was remembered for it.
+/// Deletes what is too old, and what was remembered for it.
 pub(super) fn purge(
     tx: &mut Tx<'_>,
-    before: Timestamp,
+    retention: Retention,
     limit: usize,
 ) -> Result<usize, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let before = retention.ended_before;
     let verifications = tx.execute(
         "DELETE FROM verification WHERE id IN (
              SELECT id FROM verification WHERE id < ?1 AND wake_at IS NULL LIMIT ?2)",
@@ -29,21 +30,12 @@ pub(super) fn purge(
              SELECT id FROM webhook WHERE dead_at < ?1 LIMIT ?2)",
         params![signed(before.as_millis()), limit],
     )?;
-    Ok(verifications + messages + webhooks)
-}
-
-/// Deletes the answers that were kept for repeats before `before`.
-pub(super) fn purge_idempotency(
-    tx: &mut Tx<'_>,
-    before: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.execute(
+    let answers = tx.execute(
         "DELETE FROM idempotency WHERE (account, key) IN (
              SELECT account, key FROM idempotency WHERE at < ?1 LIMIT ?2)",
-        params![signed(before.as_millis()), limit],
-    )
+        params![signed(retention.answered_before.as_millis()), limit],
+    )?;
+    Ok(verifications + messages + webhooks + answers)
 }
 
 /// Takes a number out of every row that holds it. Its pseudonyms stay, so that rates, opt-outs and

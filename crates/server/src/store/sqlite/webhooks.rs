@@ -4,7 +4,9 @@ use engine::{AccountId, Notice, Outcome, Receipt, Subject, Timestamp};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::super::rows::{from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned};
+use super::super::rows::{
+    from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned,
+};
 use super::super::{Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob};
 use super::read;
 use super::writer::Tx;
@@ -115,8 +117,9 @@ pub(super) fn replay(tx: &mut Tx<'_>, id: i64) -> Result<bool, StoreError> {
     if changed == 0 {
         return Ok(false);
     }
-    let endpoint: i64 =
-        tx.prepare("SELECT endpoint FROM webhook WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    let endpoint: i64 = tx
+        .prepare("SELECT endpoint FROM webhook WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
     tx.caches.timers.set_webhook(id, Some((now, unsigned(endpoint))));
     Ok(true)
 }

@@ -27,7 +27,7 @@ pub(super) struct Tx<'a> {
     writes: usize,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
     /// Runs a statement that writes; answers how many rows it changed.
     pub(super) fn execute(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.writes += 1;
@@ -35,7 +35,7 @@ impl Tx<'_> {
     }
 
     /// Prepares a statement that reads.
-    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'a>, StoreError> {
         Ok(self.connection.prepare_cached(sql)?)
     }
 
@@ -45,7 +45,7 @@ impl Tx<'_> {
     }
 
     /// The connection, for reading.
-    pub(super) fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &'a Connection {
         self.connection
     }
 }

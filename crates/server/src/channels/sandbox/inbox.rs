@@ -1,0 +1,461 @@
+//! What the handsets received: sealed in the sandbox's own file, and kept across restarts.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::{
+    AttemptId, Channel, MessageId, Receipt, SecretText, Subject, Timestamp, VerificationId,
+};
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Dispatch;
+use crate::seal::Sealer;
+
+/// Why an inbox cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// The sandbox's file failed.
+    #[error("use the sandbox's file: {0}")]
+    File(#[from] rusqlite::Error),
+    /// An entry cannot be unsealed.
+    #[error("read an entry of a handset's inbox: {0}")]
+    Entry(String),
+    /// The writer has ended.
+    #[error("write to the sandbox: it has stopped")]
+    Stopped,
+}
+
+/// What one handset received, oldest first.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Messages.
+    pub messages: Vec<Sms>,
+    /// Calls.
+    pub calls: Vec<Call>,
+}
+
+/// A message on a handset.
+#[derive(Debug)]
+pub struct Sms {
+    /// Its name.
+    pub id: String,
+    /// Who it is from.
+    pub from: String,
+    /// What it says.
+    pub text: SecretText,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// A call to a handset.
+#[derive(Debug)]
+pub struct Call {
+    /// Its name.
+    pub id: String,
+    /// Who called.
+    pub from: String,
+    /// When it rang.
+    pub started_at: Timestamp,
+    /// When it was answered, if it was.
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What was said; empty if nobody answered.
+    pub transcript: SecretText,
+}
+
+/// What is to be put into an inbox.
+#[derive(Clone)]
+pub(super) struct Entry {
+    attempt: AttemptId,
+    digits: u64,
+    body: Body,
+    text: SecretText,
+    reports: Vec<(Timestamp, Receipt)>,
+}
+
+/// The part of an entry that is no secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Body {
+    channel: Channel,
+    from: String,
+    at: Timestamp,
+    answered_at: Option<Timestamp>,
+    ended_at: Timestamp,
+    /// Whether the handset shows it.
+    shown: bool,
+}
+
+impl Entry {
+    pub(super) fn new(
+        dispatch: &Dispatch,
+        now: Timestamp,
+        latency: Duration,
+        reaches: bool,
+        reports: Vec<(Timestamp, Receipt)>,
+    ) -> Self {
+        let answered_at =
+            (reaches && dispatch.channel == Channel::Voice).then(|| now.after(latency));
+        let body = Body {
+            channel: dispatch.channel,
+            from: dispatch.originator.clone().unwrap_or_default(),
+            at: now,
+            answered_at,
+            ended_at: answered_at.map_or_else(|| now.after(latency), |at| at.after(CALL_LENGTH)),
+            shown: reaches || dispatch.channel == Channel::Voice,
+        };
+        let text = if reaches { dispatch.text.clone() } else { SecretText::concat(&[]) };
+        Self { attempt: dispatch.attempt, digits: dispatch.number, body, text, reports }
+    }
+}
+
+/// What was kept from the last run.
+pub(super) struct Kept {
+    /// How far the clock was ahead.
+    pub(super) offset: Duration,
+    /// What is still to be reported.
+    pub(super) reports: Vec<(Timestamp, AttemptId, Receipt)>,
+}
+
+/// All inboxes, and the thread that writes them.
+pub struct Inboxes {
+    shared: Arc<Mutex<Handsets>>,
+    sealer: Sealer,
+    queue: mpsc::UnboundedSender<Write>,
+}
+
+enum Write {
+    Deliver(Box<Entry>, Vec<u8>, oneshot::Sender<Result<bool, InboxError>>),
+    Reported(AttemptId, Receipt),
+    HangUp(AttemptId, Body),
+    Offset(Duration),
+}
+
+#[derive(Default)]
+struct Handsets {
+    by_number: HashMap<u64, VecDeque<Item>>,
+    attempts: HashMap<AttemptId, u64>,
+    order: VecDeque<AttemptId>,
+    per_handset_max: usize,
+    messages_max: usize,
+}
+
+#[derive(Clone)]
+struct Item {
+    attempt: AttemptId,
+    body: Body,
+    sealed: Vec<u8>,
+}
+
+impl Inboxes {
+    pub(super) fn open(
+        path: &Path,
+        sealer: Sealer,
+        per_handset_max: usize,
+        messages_max: usize,
+    ) -> Result<(Self, Kept), InboxError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // What a handset holds outlives the server, which is all that is promised of a sandbox;
+        // the system of record is another file.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.execute_batch(SCHEMA)?;
+        let mut handsets = Handsets { per_handset_max, messages_max, ..Handsets::default() };
+        let mut kept = Kept { offset: read_offset(&connection)?, reports: Vec::new() };
+        read_entries(&connection, &mut handsets, &mut kept)?;
+        let shared = Arc::new(Mutex::new(handsets));
+        let (queue, inbox) = mpsc::unbounded_channel();
+        let writer = Writer { connection, shared: Arc::clone(&shared), inbox };
+        std::thread::Builder::new()
+            .name("sandbox-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|_| InboxError::Stopped)?;
+        Ok((Self { shared, sealer, queue }, kept))
+    }
+
+    pub(super) fn inbox(&self, digits: u64) -> Result<Inbox, InboxError> {
+        let items: Vec<Item> = {
+            let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let items = shared.by_number.get(&digits);
+            items.map(|items| items.iter().cloned().collect()).unwrap_or_default()
+        };
+        let mut inbox = Inbox::default();
+        for item in items.into_iter().filter(|item| item.body.shown) {
+            let id = item.attempt.to_string();
+            let text = self
+                .sealer
+                .open(&context(item.attempt), &item.sealed)
+                .map_err(|e| InboxError::Entry(e.to_string()))?;
+            let text = SecretText::concat(&[&String::from_utf8_lossy(&text)]);
+            let body = item.body;
+            match body.channel {
+                Channel::Sms => {
+                    inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at })
+                }
+                Channel::Voice => inbox.calls.push(Call {
+                    id,
+                    from: body.from,
+                    started_at: body.at,
+                    answered_at: body.answered_at,
+                    ended_at: body.ended_at,
+                    transcript: text,
+                }),
+            }
+        }
+        Ok(inbox)
+    }
+
+    pub(super) fn last_attempt(&self, digits: u64) -> Option<AttemptId> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.by_number.get(&digits)?.back().map(|item| item.attempt)
+    }
+
+    /// Puts an entry into its inbox; false if it is there already.
+    pub(super) async fn deliver(&self, entry: Entry) -> Result<bool, InboxError> {
+        let sealed = self.sealer.seal(&context(entry.attempt), entry.text.reveal().as_bytes());
+        let (reply, answer) = oneshot::channel();
+        let write = Write::Deliver(Box::new(entry), sealed, reply);
+        self.queue.send(write).map_err(|_| InboxError::Stopped)?;
+        answer.await.unwrap_or(Err(InboxError::Stopped))
+    }
+
+    /// Notes that a receipt has been taken.
+    pub(super) fn reported(&self, attempt: AttemptId, receipt: Receipt) {
+        let _ = self.queue.send(Write::Reported(attempt, receipt));
+    }
+
+    /// Ends a call that is still going on.
+    pub(super) fn hang_up(&self, attempt: AttemptId, now: Timestamp) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(digits) = shared.attempts.get(&attempt).copied() else { return };
+        let items = shared.by_number.get_mut(&digits);
+        let item = items.and_then(|items| items.iter_mut().find(|item| item.attempt == attempt));
+        let Some(item) = item else { return };
+        if item.body.channel == Channel::Voice && item.body.ended_at > now {
+            item.body.ended_at = now;
+            let _ = self.queue.send(Write::HangUp(attempt, item.body.clone()));
+        }
+    }
+
+    /// Keeps how far the clock is ahead.
+    pub(super) fn keep_offset(&self, offset: Duration) {
+        let _ = self.queue.send(Write::Offset(offset));
+    }
+}
+
+impl Handsets {
+    fn put(&mut self, digits: u64, item: Item) -> Vec<AttemptId> {
+        let mut dropped = Vec::new();
+        self.attempts.insert(item.attempt, digits);
+        self.order.push_back(item.attempt);
+        let items = self.by_number.entry(digits).or_default();
+        items.push_back(item);
+        if items.len() > self.per_handset_max
+            && let Some(old) = items.pop_front()
+        {
+            self.attempts.remove(&old.attempt);
+            dropped.push(old.attempt);
+        }
+        while self.attempts.len() > self.messages_max
+            && let Some(old) = self.order.pop_front()
+        {
+            dropped.extend(self.forget(old));
+        }
+        dropped
+    }
+
+    fn forget(&mut self, attempt: AttemptId) -> Option<AttemptId> {
+        let digits = self.attempts.remove(&attempt)?;
+        let items = self.by_number.get_mut(&digits)?;
+        items.retain(|item| item.attempt != attempt);
+        if items.is_empty() {
+            self.by_number.remove(&digits);
+        }
+        Some(attempt)
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    shared: Arc<Mutex<Handsets>>,
+    inbox: mpsc::UnboundedReceiver<Write>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Some(write) = self.inbox.blocking_recv() {
+            batch.push(write);
+            while batch.len() < BATCH_MAX
+                && let Ok(write) = self.inbox.try_recv()
+            {
+                batch.push(write);
+            }
+            self.commit(&mut batch);
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Write>) {
+        let mut answers = Vec::new();
+        let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
+        let mut failure = begun.err().map(InboxError::from);
+        for write in batch.drain(..) {
+            match write {
+                Write::Deliver(entry, sealed, reply) => {
+                    let done = self.deliver(&entry, &sealed);
+                    answers.push((reply, done, entry, sealed));
+                }
+                Write::Reported(attempt, receipt) => {
+                    failure = failure.or(self.reported(attempt, receipt).err());
+                }
+                Write::HangUp(attempt, body) => {
+                    failure = failure.or(self.rewrite(attempt, &body).err());
+                }
+                Write::Offset(offset) => {
+                    failure = failure.or(self.keep_offset(offset).err());
+                }
+            }
+        }
+        let committed = self.connection.execute_batch("COMMIT");
+        failure = failure.or(committed.err().map(InboxError::from));
+        if let Some(error) = &failure {
+            tracing::error!(%error, "cannot write the sandbox's file");
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        for (reply, done, entry, sealed) in answers {
+            let answer = if failure.is_some() { Err(InboxError::Stopped) } else { done };
+            if matches!(answer, Ok(true)) {
+                self.show(&entry, sealed);
+            }
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn show(&self, entry: &Entry, sealed: Vec<u8>) {
+        let item = Item { attempt: entry.attempt, body: entry.body.clone(), sealed };
+        let dropped = {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.put(entry.digits, item)
+        };
+        for attempt in dropped {
+            // Next time at the latest: entries beyond the limit are dropped when they are read.
+            let _ = self.execute("DELETE FROM entry WHERE attempt = ?1", params![key(attempt)]);
+        }
+    }
+
+    fn deliver(&self, entry: &Entry, sealed: &[u8]) -> Result<bool, InboxError> {
+        let body = json(&entry.body)?;
+        let reports = json(&entry.reports)?;
+        let changed = self.execute(
+            "INSERT OR IGNORE INTO entry (attempt, digits, body, sealed, reports)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![key(entry.attempt), entry.digits.cast_signed(), body, sealed, reports],
+        )?;
+        Ok(changed == 1)
+    }
+
+    fn reported(&self, attempt: AttemptId, receipt: Receipt) -> Result<(), InboxError> {
+        if receipt.status.is_final() {
+            let sql = "UPDATE entry SET reports = '[]' WHERE attempt = ?1";
+            self.execute(sql, params![key(attempt)])?;
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, attempt: AttemptId, body: &Body) -> Result<(), InboxError> {
+        let sql = "UPDATE entry SET body = ?2 WHERE attempt = ?1";
+        self.execute(sql, params![key(attempt), json(body)?])?;
+        Ok(())
+    }
+
+    fn keep_offset(&self, offset: Duration) -> Result<(), InboxError> {
+        let millis = u64::try_from(offset.as_millis()).unwrap_or(u64::MAX).cast_signed();
+        self.execute("UPDATE clock SET offset_ms = ?1", [millis])?;
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, InboxError> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+}
+
+fn read_offset(connection: &Connection) -> Result<Duration, InboxError> {
+    let millis: i64 = connection.query_row("SELECT offset_ms FROM clock", [], |row| row.get(0))?;
+    Ok(Duration::from_millis(millis.cast_unsigned()))
+}
+
+fn read_entries(
+    connection: &Connection,
+    handsets: &mut Handsets,
+    kept: &mut Kept,
+) -> Result<(), InboxError> {
+    let sql = "SELECT attempt, digits, body, sealed, reports FROM entry ORDER BY id";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut dropped = Vec::new();
+    let broken = |e: serde_json::Error| InboxError::Entry(e.to_string());
+    while let Some(row) = rows.next()? {
+        let attempt_key: Vec<u8> = row.get(0)?;
+        let Some(attempt) = attempt_of(&attempt_key) else { continue };
+        let body: String = row.get(2)?;
+        let reports: String = row.get(4)?;
+        let reports: Vec<(Timestamp, Receipt)> = serde_json::from_str(&reports).map_err(broken)?;
+        kept.reports.extend(reports.into_iter().map(|(at, receipt)| (at, attempt, receipt)));
+        let body = serde_json::from_str(&body).map_err(broken)?;
+        let item = Item { attempt, body, sealed: row.get(3)? };
+        dropped.extend(handsets.put(row.get::<_, i64>(1)?.cast_unsigned(), item));
+    }
+    for attempt in dropped {
+        connection.execute("DELETE FROM entry WHERE attempt = ?1", [key(attempt)])?;
+    }
+    Ok(())
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, InboxError> {
+    serde_json::to_string(value).map_err(|e| InboxError::Entry(e.to_string()))
+}
+
+fn key(attempt: AttemptId) -> Vec<u8> {
+    let mut key = match attempt.subject {
+        Subject::Verification(id) => id.as_u128().to_be_bytes().to_vec(),
+        Subject::Message(id) => id.as_u64().to_be_bytes().to_vec(),
+    };
+    key.push(attempt.step);
+    key
+}
+
+fn attempt_of(key: &[u8]) -> Option<AttemptId> {
+    let (step, id) = key.split_last()?;
+    let subject = if let Ok(bytes) = <[u8; 16]>::try_from(id) {
+        Subject::Verification(VerificationId::from_u128(u128::from_be_bytes(bytes)))
+    } else {
+        Subject::Message(MessageId::from_u64(u64::from_be_bytes(id.try_into().ok()?)))
+    };
+    Some(AttemptId { subject, step: *step })
+}
+
+fn context(attempt: AttemptId) -> Vec<u8> {
+    [b"handset".as_slice(), &key(attempt)].concat()
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS entry (
+        id INTEGER PRIMARY KEY,
+        attempt BLOB NOT NULL UNIQUE,
+        digits INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        reports TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS clock (offset_ms INTEGER NOT NULL) STRICT;
+    INSERT INTO clock (offset_ms) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM clock);
+";
+
+const BATCH_MAX: usize = 512;
+
+/// How long it takes to say a code twice.
+const CALL_LENGTH: Duration = Duration::from_secs(20);

@@ -1,0 +1,369 @@
+//! The way of every request: screen, draw, store, and only then do what follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{
+    AttemptId, Bucket, Channel, Code, Conversion, Locale, MessageId, NewMessage, NewVerification,
+    Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
+    Timestamp, TypedCode, Verdict, VerificationId,
+};
+use tokio::sync::Notify as Signal;
+
+use crate::channels::Channels;
+use crate::clock::{self, Clock};
+use crate::directory::{Account, Directories};
+use crate::store::{
+    CheckCode, Claim, Effects, IdempotencyKey, Lease, MessageDetails, Notify, ReceiptReport,
+    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
+};
+use crate::telemetry::{Label, Metrics};
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub enum Denial {
+    /// The engine's answer is no.
+    Refused(Refusal),
+    /// The store failed, or has too much to do.
+    Failed(StoreError),
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Denial {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A verification that a door asks for.
+#[derive(Clone, Debug)]
+pub struct VerificationRequest {
+    /// Whom to reach.
+    pub number: PhoneNumber,
+    /// The brand to name.
+    pub brand: String,
+    /// How many digits the code has, 4 to 10.
+    pub code_length: u8,
+    /// The locale to speak; that of the number's country if `None`.
+    pub locale: Option<Locale>,
+    /// Whom it should be from.
+    pub originator: Option<String>,
+    /// Which preset workflow, 1 to 7.
+    pub workflow: u8,
+    /// Makes a repeat harmless.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A message that a door asks for.
+#[derive(Debug)]
+pub struct MessageRequest {
+    /// Whom to reach.
+    pub number: PhoneNumber,
+    /// What to say, with the PIN in it.
+    pub text: SecretText,
+    /// How many parts that makes.
+    pub parts: u8,
+    /// Whom it is from.
+    pub originator: Originator,
+    /// The campaign whose opt-outs apply.
+    pub campaign: Option<u32>,
+    /// The caller's own reference.
+    pub client_ref: Option<String>,
+    /// How long to wait for a final receipt; the configured time if `None`.
+    pub lifetime: Option<Duration>,
+    /// Who hears of its receipts.
+    pub notify: Notify,
+    /// Makes a repeat harmless.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Carries requests out, and does what is due.
+pub struct Driver {
+    /// The system of record.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Clock,
+    /// What operators set up.
+    pub directories: Directories,
+    /// The ways out.
+    pub channels: Channels,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// Set off when webhooks wait.
+    pub webhooks: Signal,
+    /// How long messages wait for a final receipt.
+    pub message_lifetime: Duration,
+}
+
+impl Driver {
+    /// Starts a verification.
+    ///
+    /// # Errors
+    /// The engine refuses, or the store fails.
+    pub async fn start_verification(
+        self: &Arc<Self>,
+        account: &Account,
+        request: VerificationRequest,
+    ) -> Result<Started, Denial> {
+        self.screen(account, &request.number)?;
+        let policy = account.policy(request.workflow).ok_or(Refusal::Unroutable)?;
+        if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
+            return Err(Refusal::Unroutable.into());
+        }
+        let needs_originator = policy.workflow.channels().any(|c| c == Channel::Sms);
+        let originator = engine::choose_originator(
+            request.originator.as_deref(),
+            &account.originators,
+            &request.number,
+        );
+        if needs_originator && originator.is_none() {
+            return Err(Refusal::NoOriginator.into());
+        }
+        let now = self.clock.now();
+        let digits = clock::draw_digits(request.code_length);
+        let code = Code::parse(&digits).ok_or(Refusal::Unroutable)?;
+        let bucket = Bucket::of(account.id, request.number.digits());
+        let random = u64::from_be_bytes(clock::random_bytes());
+        let region = request.number.region();
+        let price = account.prices.lookup(PriceItem::Verification, request.number.digits());
+        let start = StartVerification {
+            new: NewVerification {
+                id: VerificationId::compose(now, bucket, random),
+                account: account.id,
+                policy,
+                price,
+                code,
+            },
+            number: request.number.digits(),
+            keys: self.directories.number_keys(&request.number),
+            details: VerificationDetails {
+                brand: request.brand,
+                locale: request.locale.unwrap_or_else(|| Locale::for_region(region.as_str())),
+                originator: originator.map(|from| from.as_str().into_owned()),
+                notify: account.settings.webhook_url.is_some(),
+            },
+            limits: account.limits,
+            idempotency: request.idempotency,
+            now,
+            lease: lease(now),
+        };
+        let mut started = self.store.start_verification(start).await??;
+        self.carry_out(std::mem::take(&mut started.effects));
+        Ok(started)
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The engine refuses, or the store fails.
+    pub async fn send_message(
+        self: &Arc<Self>,
+        account: &Account,
+        request: MessageRequest,
+    ) -> Result<Started, Denial> {
+        self.screen(account, &request.number)?;
+        if !self.channels.reach(Channel::Sms) {
+            return Err(Refusal::Unroutable.into());
+        }
+        let now = self.clock.now();
+        let digits = request.number.digits();
+        let [sequence] = clock::random_bytes();
+        let price = account.prices.lookup(PriceItem::Sms, digits).times(request.parts);
+        let start = StartMessage {
+            new: NewMessage {
+                id: MessageId::compose(now, Bucket::of(account.id, digits), sequence),
+                account: account.id,
+                expires_at: now.after(request.lifetime.unwrap_or(self.message_lifetime)),
+                parts: request.parts,
+                price,
+                text: request.text,
+            },
+            number: digits,
+            keys: self.directories.number_keys(&request.number),
+            details: MessageDetails {
+                originator: request.originator.as_str().into_owned(),
+                campaign: request.campaign,
+                client_ref: request.client_ref,
+                network: self.channels.network(),
+                notify: request.notify,
+            },
+            limits: account.limits,
+            idempotency: request.idempotency,
+            now,
+            lease: lease(now),
+        };
+        let mut started = self.store.start_message(start).await??;
+        self.carry_out(std::mem::take(&mut started.effects));
+        Ok(started)
+    }
+
+    /// Compares a code that a user typed.
+    ///
+    /// # Errors
+    /// The engine refuses, or the store fails.
+    pub async fn check(
+        self: &Arc<Self>,
+        account: &Account,
+        id: VerificationId,
+        typed: TypedCode,
+    ) -> Result<Verdict, Denial> {
+        let nonce = u64::from_be_bytes(clock::random_bytes());
+        let now = self.clock.now();
+        let check = CheckCode { account: account.id, id, typed, nonce, now };
+        let checked = self.store.check(check).await??;
+        self.metrics.check(match checked.verdict {
+            Verdict::Match => "match",
+            Verdict::Mismatch { .. } => "mismatch",
+        });
+        self.carry_out(checked.effects);
+        Ok(checked.verdict)
+    }
+
+    /// Ends a verification at its account's wish.
+    ///
+    /// # Errors
+    /// The engine refuses, or the store fails.
+    pub async fn cancel(
+        self: &Arc<Self>,
+        account: &Account,
+        id: VerificationId,
+    ) -> Result<(), Denial> {
+        let effects = self.store.cancel(account.id, id, self.clock.now()).await??;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// Keeps what an account says about its user, and counts it for the link that carried the
+    /// code; false if the account has no such message or verification.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn convert(
+        &self,
+        account: &Account,
+        subject: Subject,
+        converted: bool,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let conversion = Conversion { converted, at };
+        let link = self.store.convert(account.id, subject, conversion).await?;
+        if let Some(link) = &link {
+            self.metrics.conversion(&Label::link(link), converted);
+        }
+        Ok(link.is_some())
+    }
+
+    /// Takes note of what a link did with an attempt.
+    ///
+    /// # Errors
+    /// The store fails; the attempt's lease will run out, and it is taken up again.
+    pub async fn handle_submitted(
+        self: &Arc<Self>,
+        attempt: AttemptId,
+        link: &str,
+        outcome: SubmitOutcome,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let link = link.to_owned();
+        let report = SubmitReport { attempt, link, outcome, now, lease: lease(now) };
+        let effects = self.store.submitted(report).await?;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// Takes note of a delivery receipt.
+    ///
+    /// # Errors
+    /// The store fails; whoever brought the receipt must bring it again.
+    pub async fn handle_receipt(
+        self: &Arc<Self>,
+        attempt: AttemptId,
+        link: &str,
+        receipt: Receipt,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let report = ReceiptReport { attempt, receipt, now, lease: lease(now) };
+        let effects = self.store.receipt(report).await?;
+        self.metrics.receipt(&Label::link(link), receipt.status.as_str());
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// Wakes what is due and takes up sends that nobody has leased; answers how many there were.
+    ///
+    /// # Errors
+    /// The store fails; the next call does what this one did not.
+    pub async fn tick(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let woken = self.store.wake(now, TICK_MAX).await?;
+        self.carry_out(woken.effects);
+        let claim = Claim { now, limit: TICK_MAX, lease: lease(now) };
+        let jobs = self.store.claim_sends(claim).await?;
+        let count = woken.count + jobs.len();
+        for job in jobs {
+            self.channels.dispatch(self, job);
+        }
+        Ok(count)
+    }
+
+    /// Does what is due, for as long as the process lives.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            match self.tick().await {
+                // There may be more of it.
+                Ok(count) if count >= TICK_MAX => {}
+                Ok(_) => self.clock.sleep_until(self.clock.now().after(TICK)).await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot do what is due");
+                    self.clock.sleep_until(self.clock.now().after(TICK_AFTER_FAILURE)).await;
+                }
+            }
+        }
+    }
+
+    /// Does what an operation left to do, once it is durable.
+    fn carry_out(self: &Arc<Self>, effects: Effects) {
+        for attempt in effects.withdrawals {
+            self.channels.withdraw(attempt);
+        }
+        for job in effects.sends {
+            self.channels.dispatch(self, job);
+        }
+        for outcome in effects.outcomes {
+            self.metrics.outcome(outcome.as_str());
+        }
+        if effects.webhooks {
+            self.webhooks.notify_one();
+        }
+    }
+
+    fn screen(&self, account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
+        if account.settings.suspended {
+            return Err(Refusal::AccountSuspended);
+        }
+        if !account.countries.permits(number.region().as_str()) {
+            return Err(Refusal::CountryRefused);
+        }
+        Ok(())
+    }
+}
+
+fn lease(now: Timestamp) -> Lease {
+    Lease { until: now.after(LEASE) }
+}
+
+/// How long a node has to send what it took up before others may.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// How often the clock is looked at: a step is late by no more than this.
+const TICK: Duration = Duration::from_millis(100);
+
+const TICK_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How many machines and sends are taken up at once.
+const TICK_MAX: usize = 500;

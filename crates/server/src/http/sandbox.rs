@@ -1,0 +1,166 @@
+//! The sandbox API: read a handset's inbox, type the code that it received, move the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use engine::{Subject, TypedCode, Verdict};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{App, Incoming, utc};
+use crate::channels::sandbox::{Call, Sandbox, Sms};
+use crate::driver::Denial;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/sandbox/v1/handsets/{digits}/inbox", get(inbox))
+        .route("/sandbox/v1/handsets/{digits}/type", post(type_code))
+        .route("/sandbox/v1/clock", get(clock).post(advance))
+}
+
+/// What a handset's owner types.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypeRequest {
+    code: String,
+}
+
+/// How far to move the clock.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdvanceRequest {
+    advance_s: f64,
+}
+
+/// `GET /sandbox/v1/handsets/{digits}/inbox`
+async fn inbox(State(app): State<Arc<App>>, Path(digits): Path<String>) -> Response {
+    let answer = || {
+        let digits = handset(&digits)?;
+        let inbox = sandbox(&app)?.inbox(digits).map_err(|error| {
+            tracing::error!(%error, "cannot read a handset's inbox");
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "the inbox cannot be read")
+        })?;
+        let messages: Vec<Value> = inbox.messages.iter().map(message).collect();
+        let calls: Vec<Value> = inbox.calls.iter().map(call).collect();
+        Ok(super::json(StatusCode::OK, &json!({ "messages": messages, "calls": calls })))
+    };
+    answer().unwrap_or_else(|response: Response| response)
+}
+
+/// `POST /sandbox/v1/handsets/{digits}/type`
+async fn type_code(
+    State(app): State<Arc<App>>,
+    Path(digits): Path<String>,
+    request: Request,
+) -> Response {
+    let answer = async {
+        let digits = handset(&digits)?;
+        let typed: TypeRequest = body(&app, request).await?;
+        let attempt = sandbox(&app)?.last_attempt(digits);
+        let Some(Subject::Verification(id)) = attempt.map(|attempt| attempt.subject) else {
+            return Err(fault(StatusCode::NOT_FOUND, "this handset has received no verification"));
+        };
+        let found = app.driver.store.verification(id).await.ok().flatten();
+        let directory = app.driver.directories.current();
+        let account = found.and_then(|view| directory.account(view.record.account).cloned());
+        let Some(account) = account else {
+            return Err(fault(StatusCode::NOT_FOUND, "this verification has been deleted"));
+        };
+        let (status, body) =
+            match app.driver.check(&account, id, TypedCode::text(&typed.code)).await {
+                Ok(Verdict::Match) => (StatusCode::OK, json!({ "verdict": "match" })),
+                Ok(Verdict::Mismatch { checks_left }) => {
+                    (StatusCode::OK, json!({ "verdict": "mismatch", "checks_left": checks_left }))
+                }
+                Err(Denial::Refused(refusal)) => {
+                    (StatusCode::CONFLICT, json!({ "error": refusal.as_str() }))
+                }
+                Err(Denial::Failed(error)) => {
+                    tracing::error!(%error, "cannot check a code");
+                    (StatusCode::SERVICE_UNAVAILABLE, json!({ "error": "the store failed" }))
+                }
+            };
+        Ok(super::json(status, &body))
+    };
+    answer.await.unwrap_or_else(|response: Response| response)
+}
+
+/// `GET /sandbox/v1/clock`
+async fn clock(State(app): State<Arc<App>>) -> Response {
+    let clock = &app.driver.clock;
+    let body = json!({ "now": utc(clock.now()), "ahead_s": clock.offset().as_secs_f64() });
+    super::json(StatusCode::OK, &body)
+}
+
+/// `POST /sandbox/v1/clock`
+async fn advance(State(app): State<Arc<App>>, request: Request) -> Response {
+    let answer = async {
+        let step: AdvanceRequest = body(&app, request).await?;
+        let step = Duration::try_from_secs_f64(step.advance_s)
+            .ok()
+            .filter(|step| *step <= ADVANCE_MAX)
+            .ok_or_else(|| fault(StatusCode::BAD_REQUEST, "advance_s is from 0 to 31536000"))?;
+        let now = sandbox(&app)?.advance(&app.driver, step).await.map_err(|error| {
+            tracing::error!(%error, "cannot move the clock");
+            fault(StatusCode::SERVICE_UNAVAILABLE, "the store failed")
+        })?;
+        let ahead = app.driver.clock.offset().as_secs_f64();
+        Ok(super::json(StatusCode::OK, &json!({ "now": utc(now), "ahead_s": ahead })))
+    };
+    answer.await.unwrap_or_else(|response: Response| response)
+}
+
+fn message(message: &Sms) -> Value {
+    json!({
+        "id": message.id,
+        "from": message.from,
+        "text": message.text.reveal(),
+        "received_at": utc(message.received_at),
+    })
+}
+
+fn call(call: &Call) -> Value {
+    json!({
+        "id": call.id,
+        "from": call.from,
+        "started_at": utc(call.started_at),
+        "answered_at": call.answered_at.map(utc),
+        "ended_at": utc(call.ended_at),
+        "transcript": call.transcript.reveal(),
+        "audio_url": null,
+    })
+}
+
+fn sandbox(app: &App) -> Result<&Arc<Sandbox>, Response> {
+    app.sandbox.as_ref().ok_or_else(|| fault(StatusCode::NOT_FOUND, "there is no sandbox"))
+}
+
+fn handset(digits: &str) -> Result<u64, Response> {
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let valid = (4..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = valid.then(|| digits.parse().ok()).flatten();
+    number.ok_or_else(|| {
+        fault(StatusCode::BAD_REQUEST, "a handset is named by its number in international digits")
+    })
+}
+
+async fn body<T: for<'de> Deserialize<'de>>(app: &App, request: Request) -> Result<T, Response> {
+    let incoming = Incoming::read(app, request)
+        .await
+        .map_err(|status| fault(status, "the request body is too large"))?;
+    serde_json::from_slice(&incoming.body).map_err(|_| {
+        fault(StatusCode::BAD_REQUEST, "the request body is not the JSON expected here")
+    })
+}
+
+fn fault(status: StatusCode, text: &str) -> Response {
+    super::json(status, &json!({ "error": text }))
+}
+
+/// A year.
+const ADVANCE_MAX: Duration = Duration::from_hours(24 * 365);

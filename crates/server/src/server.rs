@@ -1,0 +1,263 @@
+//! Puts the server together, runs it, and takes it apart.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::{Channels, Link};
+use crate::clock::Clock;
+use crate::config::{Config, KeySource};
+use crate::demo;
+use crate::directory::{Directories, DirectoryError};
+use crate::driver::Driver;
+use crate::http::auth::Logins;
+use crate::http::{self, App};
+use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Retention, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("create the data directory {}: {source}", dir.display())]
+    Dir {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The sealing keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
+    /// The admin token cannot be read.
+    #[error(transparent)]
+    Token(#[from] PrivateFileError),
+    /// The store cannot be opened.
+    #[error("open the store: {0}")]
+    Store(#[from] StoreError),
+    /// What operators set up cannot be read.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The sandbox cannot be opened.
+    #[error("open the sandbox: {0}")]
+    Sandbox(#[from] InboxError),
+    /// The address is taken, or is not this machine's.
+    #[error("listen on {address}: {source}; choose another with --listen or server.listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The demo account's file cannot be written.
+    #[error("write {}: {source}", path.display())]
+    Demo {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The demo account cannot be set up.
+    #[error("set up the demo account: {0}")]
+    DemoAccount(String),
+}
+
+/// A server that listens.
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Opens everything and starts to listen.
+    ///
+    /// # Errors
+    /// See [`StartError`]; each says what to do.
+    pub async fn start(config: Config, demo_account: bool) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        Self::start_with(config, demo_account, metrics).await
+    }
+
+    /// Like [`Server::start`], with metrics that others write to as well.
+    ///
+    /// # Errors
+    /// See [`StartError`]; each says what to do.
+    pub async fn start_with(
+        config: Config,
+        demo_account: bool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let dir = config.data.dir.clone();
+        create_private_dir(&dir)?;
+        let ring = match &config.data.keys {
+            KeySource::File(path) => KeyRing::load_or_create(path)?,
+            KeySource::Environment(ring) => ring.clone(),
+        };
+        let clock = Clock::system();
+        let sandbox = if config.sandbox.enabled {
+            let sealer = Sealer::new(&ring);
+            Some(Arc::new(Sandbox::open(&dir, sealer, clock.clone(), &config.sandbox)?))
+        } else {
+            None
+        };
+        let store = open_store(&config, &ring, &clock, &metrics)?;
+        Self::assemble(config, clock, ring, store, sandbox, metrics, demo_account).await
+    }
+
+    /// Puts a server together around a store.
+    ///
+    /// # Errors
+    /// See [`StartError`]; each says what to do.
+    pub async fn assemble(
+        config: Config,
+        clock: Clock,
+        ring: KeyRing,
+        store: Arc<dyn Store>,
+        sandbox: Option<Arc<Sandbox>>,
+        metrics: Arc<Metrics>,
+        demo_account: bool,
+    ) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let directories = Directories::open(
+            Arc::clone(&store),
+            Sealer::new(&ring),
+            clock.clone(),
+            Arc::clone(&config),
+        )
+        .await?;
+        let links = sandbox.iter().map(|sandbox| Arc::clone(sandbox) as Arc<dyn Link>).collect();
+        let driver = Arc::new(Driver {
+            store,
+            clock,
+            directories,
+            channels: Channels::new(links),
+            metrics,
+            webhooks: Notify::new(),
+            message_lifetime: config.engine.message_lifetime,
+        });
+        let address = config.server.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().unwrap_or(address);
+        read_or_create_private(&config.admin.token_file, crate::http::auth::draw_token)?;
+        if demo_account {
+            demo::set_up(&driver, &config, address).await?;
+        }
+        let app = App {
+            driver,
+            config,
+            sandbox,
+            logins: Logins::default(),
+            ready: AtomicBool::new(true),
+        };
+        Ok(Self { app: Arc::new(app), listener })
+    }
+
+    /// Returns the address that the server listens on.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Works until `stop` is true, then finishes what is under way.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let driver = &self.app.driver;
+        let mut tasks = vec![tokio::spawn(Arc::clone(driver).run())];
+        tasks.push(tokio::spawn(retain(Arc::clone(&self.app))));
+        if let Some(sandbox) = &self.app.sandbox {
+            let run = Arc::clone(sandbox).run(Arc::downgrade(driver));
+            tasks.push(tokio::spawn(run));
+        }
+        let app = Arc::clone(&self.app);
+        let mut stopping = stop.clone();
+        tasks.push(tokio::spawn(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+            app.ready.store(false, Ordering::Release);
+        }));
+        http::serve(self.listener, Arc::clone(&self.app), stop).await;
+        let grace = self.app.config.server.shutdown_grace;
+        let drained = async {
+            while self.app.driver.channels.in_flight() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(grace, drained).await.is_err() {
+            tracing::warn!("some attempts were still being sent; they go out at the next start");
+        }
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
+
+fn open_store(
+    config: &Config,
+    ring: &KeyRing,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let options = SqliteOptions {
+        queue_max: config.store.queue_max,
+        batch_max: config.store.batch_max,
+        wal_checkpoint_bytes: config.store.wal_checkpoint_bytes,
+        wal_limit_bytes: config.store.wal_bytes_max,
+        readers_max: config.store.reader_threads,
+        rate_history: config.limits.number_window.max(config.limits.prefix_window),
+    };
+    let metrics = Arc::clone(metrics);
+    let observer = Box::new(move |figures: crate::store::sqlite::CommitFigures| {
+        let operations = u32::try_from(figures.operations).unwrap_or(u32::MAX);
+        metrics.commit(operations, figures.duration);
+    });
+    let now = clock.now();
+    let store = SqliteStore::open(&config.data.dir, options, Sealer::new(ring), now, observer)?;
+    Ok(Arc::new(store))
+}
+
+fn create_private_dir(dir: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| StartError::Dir { dir: dir.to_owned(), source })
+}
+
+/// Deletes what is too old, a little at a time.
+async fn retain(app: Arc<App>) {
+    loop {
+        let now = app.driver.clock.now();
+        let retention = Retention {
+            ended_before: now.before(app.config.data.retention),
+            answered_before: now.before(app.config.data.idempotency),
+        };
+        let pause = match app.driver.store.purge(retention, PURGE_ROWS).await {
+            Ok(0) => PURGE_IDLE,
+            Ok(_) => PURGE_BUSY,
+            Err(error) => {
+                tracing::warn!(%error, "cannot delete what is too old");
+                PURGE_IDLE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// So few rows of each kind go at once that nobody has to wait for it.
+const PURGE_ROWS: usize = 200;
+const PURGE_BUSY: Duration = Duration::from_millis(200);
+const PURGE_IDLE: Duration = Duration::from_mins(10);
