@@ -226,6 +226,9 @@ async fn ping_user_and_senders_are_told() {
     assert_eq!(user["balance"], json!(10_000_000.0));
     let sources = get(&server, "/api/v2/sources").await;
     assert_eq!(sources["senderIds"], json!(["Countersign"]));
+    let american = get(&server, "/api/v2/sources?country=US").await;
+    assert_eq!(american["senderIds"], json!([]), "names do not reach the US");
+    assert_eq!(american["dedicated"][0], "12345");
     let page = get(&server, "/api/v2/senderids?limit=1").await;
     assert_eq!(page["resources"][0]["senderId"], "Countersign");
 }
