@@ -30,8 +30,8 @@ struct DemoFile {
     key: String,
 }
 
-/// Creates the demo account, or finds it again, and writes `demo.json` for whoever wants to use
-/// it. Its secrets are kept in that file only, readable by its owner.
+/// Creates the demo account, or finds it again, and writes `demo.json` and `demo.env` for whoever
+/// wants to use it. Its secrets are kept in those files only, readable by their owner.
 pub(crate) async fn set_up(
     driver: &Driver,
     config: &Config,
@@ -49,7 +49,21 @@ pub(crate) async fn set_up(
         Some(file) => DemoFile { url, ..file },
         None => create(driver, url).await?,
     };
-    write(&path, &file).map_err(|source| StartError::Demo { path, source })
+    let json = serde_json::to_string_pretty(&file).unwrap_or_default() + "\n";
+    for (name, text) in [("demo.json", json), ("demo.env", shell(&file))] {
+        let path = config.data.dir.join(name);
+        write(&path, &text).map_err(|source| StartError::Demo { path, source })?;
+    }
+    Ok(())
+}
+
+/// The same for a shell: `. data/demo.env`.
+fn shell(file: &DemoFile) -> String {
+    let DemoFile { url, api_key, api_secret, signature_secret, username, key, .. } = file;
+    format!(
+        "URL={url}\nAPI_KEY={api_key}\nAPI_SECRET={api_secret}\n\
+         SIGNATURE_SECRET={signature_secret}\nTM_USERNAME={username}\nTM_KEY={key}\n"
+    )
 }
 
 async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
@@ -180,15 +194,14 @@ fn prices(account: AccountId) -> [PriceRecord; 3] {
     ]
 }
 
-fn write(path: &Path, file: &DemoFile) -> std::io::Result<()> {
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let json = serde_json::to_string_pretty(file)?;
     // Written beside it and moved, so that nobody ever reads half a file.
-    let beside = path.with_extension("json.new");
+    let beside = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     let mut to = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    writeln!(to, "{json}")?;
+    to.write_all(text.as_bytes())?;
     std::fs::rename(beside, path)
 }
 
