@@ -110,7 +110,7 @@ impl Driver {
         account: &Account,
         request: VerificationRequest,
     ) -> Result<Started, Denial> {
-        self.screen(account, &request.number)?;
+        screen(account, &request.number)?;
         let policy = account.policy(request.workflow).ok_or(Refusal::Unroutable)?;
         if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
             return Err(Refusal::Unroutable.into());
@@ -166,7 +166,7 @@ impl Driver {
         account: &Account,
         request: MessageRequest,
     ) -> Result<Started, Denial> {
-        self.screen(account, &request.number)?;
+        screen(account, &request.number)?;
         if !self.channels.reach(Channel::Sms) {
             return Err(Refusal::Unroutable.into());
         }
@@ -341,16 +341,17 @@ impl Driver {
             self.webhooks.notify_one();
         }
     }
+}
 
-    fn screen(&self, account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
-        if account.settings.suspended {
-            return Err(Refusal::AccountSuspended);
-        }
-        if !account.countries.permits(number.region().as_str()) {
-            return Err(Refusal::CountryRefused);
-        }
-        Ok(())
+/// What can be decided without the store.
+fn screen(account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
+    if account.settings.suspended {
+        return Err(Refusal::AccountSuspended);
     }
+    if !account.countries.permits(number.region().as_str()) {
+        return Err(Refusal::CountryRefused);
+    }
+    Ok(())
 }
 
 fn lease(now: Timestamp) -> Lease {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -75,6 +75,7 @@ fn run(serve: &Serve) -> ExitCode {
         Ok(config) => config,
         Err(mistakes) => return complain(&mistakes),
     };
+    let data = config.data.dir.clone();
     let metrics = Arc::new(Metrics::new());
     let log = telemetry::start_log(
         config.log.level.as_str(),
@@ -99,6 +100,9 @@ fn run(serve: &Serve) -> ExitCode {
             Ok(server) => {
                 if let Ok(address) = server.address() {
                     tracing::info!(listen = %address, "ready");
+                    if serve.demo_account {
+                        say(&try_this(&data));
+                    }
                 }
                 server.run(stop_signal()).await;
                 tracing::info!("stopped");
@@ -128,6 +132,28 @@ fn environment(serve: &Serve) -> Vec<(OsString, OsString)> {
     let mut all: Vec<_> = others.collect();
     all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     all
+}
+
+/// What to try with the demo account, in another terminal.
+fn try_this(data: &Path) -> String {
+    let data = data.display();
+    format!(
+        r#"
+Try it in another terminal:
+
+  . {data}/demo.env
+  # start a verification of a virtual handset
+  curl -u "$TM_USERNAME:$TM_KEY" "$URL/api/v2/verify" -d phone=447700900123 -d brand=Acme -d codeLength=4
+  # see what the handset received
+  curl "$URL/sandbox/v1/handsets/447700900123/inbox"
+  # check the code: 204 if it is right
+  curl -i -u "$TM_USERNAME:$TM_KEY" -X PUT "$URL/api/v2/verify" -d verifyId=... -d code=...
+  # or send your own PIN, the Vonage way
+  curl "$URL/sc/us/2fa/json" -d api_key="$API_KEY" -d api_secret="$API_SECRET" -d to=12015550123 -d pin=4321
+
+Stop with Ctrl-C; everything is kept in {data}.
+"#
+    )
 }
 
 /// Becomes true at SIGTERM or SIGINT.

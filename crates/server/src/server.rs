@@ -16,7 +16,7 @@ use crate::config::{Config, KeySource};
 use crate::demo;
 use crate::directory::{Directories, DirectoryError};
 use crate::driver::Driver;
-use crate::http::auth::Logins;
+use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -155,7 +155,7 @@ impl Server {
             .await
             .map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().unwrap_or(address);
-        read_or_create_private(&config.admin.token_file, crate::http::auth::draw_token)?;
+        read_or_create_private(&config.admin.token_file, draw_token)?;
         if demo_account {
             demo::set_up(&driver, &config, address).await?;
         }

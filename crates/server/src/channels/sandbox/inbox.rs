@@ -194,7 +194,7 @@ impl Inboxes {
             let body = item.body;
             match body.channel {
                 Channel::Sms => {
-                    inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at })
+                    inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at });
                 }
                 Channel::Voice => inbox.calls.push(Call {
                     id,
