@@ -80,7 +80,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiv
                     continue;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            // What it answers is a lock that must not be held across the pause above.
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
         };
         let _ = stream.set_nodelay(true);
         let router = router.clone().layer(axum::Extension(ConnectInfo(peer)));
