@@ -48,7 +48,7 @@ impl Schedule {
             }
             WebhookSchedule::Fixed => FIXED,
         };
-        let wait = wait - wait / 10 * jitter.min(JITTER_MAX) / JITTER_MAX;
+        let wait = wait.saturating_sub(wait / 10 * jitter.min(JITTER_MAX) / JITTER_MAX);
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let due = now.after(wait.max(asked));
         (due <= created_at.after(self.give_up)).then_some(due)
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(next(u64::MAX), Some(3600));
 
         let late = START.after(LIFE).before(Duration::from_secs(100));
-        let asked = Some(Duration::from_secs(120));
+        let asked = Some(Duration::from_mins(2));
         assert_eq!(EVERY_MINUTE.next(START, 1, late, 0, asked), None);
     }
 }

@@ -217,9 +217,9 @@ impl Tries {
 fn log(job: &WebhookJob, result: DeliveryResult, settlement: &Settlement, elapsed: Duration) {
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let status = match result {
-        DeliveryResult::Delivered(status) => Some(status),
+        DeliveryResult::Delivered(status)
+        | DeliveryResult::Failed { reason: FailedReason::Status(status), .. } => Some(status),
         DeliveryResult::Gone => Some(410),
-        DeliveryResult::Failed { reason: FailedReason::Status(status), .. } => Some(status),
         DeliveryResult::Failed { .. } | DeliveryResult::Refused { .. } => None,
     };
     let webhook = name(job);
