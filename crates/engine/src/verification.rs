@@ -246,8 +246,7 @@ impl Verification {
         if let Some(verdict) = self.verdict_of(nonce) {
             return Ok(verdict);
         }
-        self.expire_if_due(now);
-        self.open_step()?;
+        self.refuse_after_end(now)?;
         let right = self.code.as_ref().is_some_and(|code| code.matches(typed));
         self.record.checks.push(Check { nonce, at: now, right });
         if right {
@@ -266,8 +265,7 @@ impl Verification {
     /// # Errors
     /// [`Refusal::CancelTooEarly`] in the first moments, [`Refusal::Ended`] afterwards.
     pub fn cancel(&mut self, now: Timestamp) -> Result<(), Refusal> {
-        self.expire_if_due(now);
-        self.open_step()?;
+        self.refuse_after_end(now)?;
         let age = now.since(self.record.created_at);
         if let Some(retry_after) = self.record.policy.cancel_after.checked_sub(age)
             && !retry_after.is_zero()
@@ -355,6 +353,18 @@ impl Verification {
     fn open_step(&self) -> Result<u8, Refusal> {
         match self.record.state {
             VerificationState::Open { step, .. } => Ok(step),
+            VerificationState::Ended { outcome, .. } => Err(Refusal::Ended(outcome)),
+        }
+    }
+
+    /// Refuses what comes too late. A refusal never changes anything, not even the state of what
+    /// is overdue: whoever is refused has no place for what the end sets off.
+    fn refuse_after_end(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.record.state {
+            VerificationState::Open { expires_at, .. } if expires_at <= now => {
+                Err(Refusal::Ended(Outcome::Expired))
+            }
+            VerificationState::Open { .. } => Ok(()),
             VerificationState::Ended { outcome, .. } => Err(Refusal::Ended(outcome)),
         }
     }
