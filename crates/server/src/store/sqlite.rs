@@ -137,7 +137,8 @@ impl SqliteStore {
         Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _lock: lock })
     }
 
-    /// Queues an operation and answers once its batch is durable.
+    /// Queues an operation and answers once its batch is durable. `now` is the time as the caller
+    /// knows it, [`UNTIMED`] if it tells none: it becomes the time of all that follows.
     fn write<T: Send + 'static>(
         &self,
         now: Timestamp,
@@ -193,7 +194,7 @@ impl Store for SqliteStore {
     }
 
     fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()> {
-        self.write(due_at, move |tx| outbox::postpone(tx, attempt, due_at))
+        self.write(UNTIMED, move |tx| outbox::postpone(tx, attempt, due_at))
     }
 
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
@@ -206,7 +207,8 @@ impl Store for SqliteStore {
         subject: Subject,
         conversion: Conversion,
     ) -> Reply<'_, Option<String>> {
-        self.write(conversion.at, move |tx| machines::convert(tx, account, subject, conversion))
+        // What the account says happened at some time must not move the store's own time.
+        self.write(UNTIMED, move |tx| machines::convert(tx, account, subject, conversion))
     }
 
     fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken> {
@@ -222,7 +224,7 @@ impl Store for SqliteStore {
     }
 
     fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()> {
-        self.write(Timestamp::default(), move |tx| webhooks::settle(tx, id, &settlement))
+        self.write(UNTIMED, move |tx| webhooks::settle(tx, id, &settlement))
     }
 
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
@@ -267,7 +269,7 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize> {
-        self.write(Timestamp::default(), move |tx| retention::purge(tx, retention, limit))
+        self.write(UNTIMED, move |tx| retention::purge(tx, retention, limit))
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
@@ -275,7 +277,7 @@ impl Store for SqliteStore {
     }
 
     fn next_due(&self) -> Reply<'_, Due> {
-        self.write(Timestamp::default(), |tx| Ok(tx.caches.timers.next_due()))
+        self.write(UNTIMED, |tx| Ok(tx.caches.timers.next_due()))
     }
 
     fn depth(&self) -> usize {
@@ -326,6 +328,9 @@ const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// The time of operations that do not tell it: they run at the latest that any other told.
+const UNTIMED: Timestamp = Timestamp::from_millis(0);
 
 const STOPPED: &str = "the store has stopped";
 
