@@ -26,6 +26,7 @@ use engine::{
     VerificationId,
 };
 use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -146,11 +147,19 @@ impl SqliteStore {
     ) -> Reply<'_, T> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Operation::new(now, call, reply));
-        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(job).is_ok());
-        if !queued {
-            return Box::pin(async { Err(StoreError::Busy { retry_after: BUSY_RETRY }) });
-        }
+        // Counted first: the writer may be done with it before this line would be reached again.
         self.depth.fetch_add(1, Ordering::Relaxed);
+        let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => None,
+            Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
+            Some(Err(TrySendError::Closed(_))) | None => {
+                Some(StoreError::Unavailable(STOPPED.to_owned()))
+            }
+        };
+        if let Some(error) = refused {
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            return Box::pin(async { Err(error) });
+        }
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable(STOPPED.to_owned())))
         })
