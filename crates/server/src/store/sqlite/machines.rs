@@ -182,18 +182,23 @@ pub(super) fn cancel(
 
 pub(super) fn submitted(tx: &mut Tx<'_>, report: &SubmitReport) -> Result<Effects, StoreError> {
     let AttemptId { subject, step } = report.attempt;
-    outbox::remove(tx, report.attempt)?;
     let now = tx.now;
+    // Loaded first: a row that cannot be read then fails before anything has been written, and
+    // nobody else's operation has to be run again.
     match subject {
         Subject::Verification(id) => {
-            let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
+            let loaded = load_verification(tx, id)?;
+            outbox::remove(tx, report.attempt)?;
+            let Some(loaded) = loaded else { return Ok(Effects::default()) };
             let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
                 machine.handle_submitted(step, &report.link, report.outcome, now);
             })?;
             Ok(effects)
         }
         Subject::Message(id) => {
-            let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+            let loaded = load_message(tx, id)?;
+            outbox::remove(tx, report.attempt)?;
+            let Some(loaded) = loaded else { return Ok(Effects::default()) };
             turn_message(tx, loaded, report.lease, |machine| {
                 machine.handle_submitted(&report.link, report.outcome, now);
             })
@@ -250,22 +255,30 @@ pub(super) fn convert(
 pub(super) fn wake(tx: &mut Tx<'_>, limit: usize) -> Result<Woken, StoreError> {
     let now = tx.now;
     let connection = tx.connection();
-    let due = tx.caches.timers.take_due(connection, now, limit)?;
+    let due = tx.caches.timers.due_machines(connection, now, limit)?;
     let lease = Lease { until: now.after(outbox::LEASE) };
     let mut woken = Woken { count: due.len(), effects: Effects::default() };
-    for timer in due {
+    for (at, timer) in due {
         let effects = match timer {
-            Timer::Verification(id) => wake_verification(tx, id, lease)?,
-            Timer::Message(id) => match load_message(tx, id)? {
-                Some(loaded) => {
-                    turn_message(tx, loaded, lease, |machine| machine.handle_timeout(now))?
-                }
-                None => Effects::default(),
-            },
+            Timer::Verification(id) => wake_verification(tx, id, lease),
+            Timer::Message(id) => wake_message(tx, id, lease),
         };
-        woken.effects.extend(effects);
+        match effects {
+            Ok(effects) => woken.effects.extend(effects),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot wake a machine; it rests until the next start");
+                tx.caches.timers.set(timer, Some(at), None);
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(woken)
+}
+
+fn wake_message(tx: &mut Tx<'_>, id: MessageId, lease: Lease) -> Result<Effects, StoreError> {
+    let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+    let now = tx.now;
+    turn_message(tx, loaded, lease, |machine| machine.handle_timeout(now))
 }
 
 fn wake_verification(

@@ -62,8 +62,8 @@ pub(super) fn claim(
     let mut jobs = Vec::new();
     for id in tx.caches.timers.due_webhooks(claim.now, claim.limit, busy) {
         let endpoint = tx.caches.timers.endpoint_of(id).unwrap_or_default();
-        match load(tx, id, endpoint)? {
-            Some(job) => {
+        match load(tx, id, endpoint) {
+            Ok(Some(job)) => {
                 tx.execute(
                     "UPDATE webhook SET leased_from = due_at, due_at = ?2 WHERE id = ?1",
                     params![id, signed(claim.lease.until.as_millis())],
@@ -72,7 +72,12 @@ pub(super) fn claim(
                 jobs.push(job);
             }
             // What it was about has been erased or purged.
-            None => settle(tx, id, &Settlement::Done)?,
+            Ok(None) => settle(tx, id, &Settlement::Done)?,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot tell a webhook; it rests until the next start");
+                tx.caches.timers.set_webhook(id, None);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(jobs)
