@@ -39,9 +39,14 @@ pub(super) fn postpone(
     attempt: AttemptId,
     due_at: Timestamp,
 ) -> Result<(), StoreError> {
-    if tx.caches.timers.has_send(attempt) {
-        push_back(tx, attempt, due_at)?;
+    if !tx.caches.timers.has_send(attempt) {
+        return Ok(());
     }
+    tx.execute(
+        "UPDATE outbox SET due_at = ?3 WHERE subject = ?1 AND step = ?2",
+        params![subject_to_blob(attempt.subject), attempt.step, signed(due_at.as_millis())],
+    )?;
+    tx.caches.timers.set_send(attempt, Some(due_at));
     Ok(())
 }
 
@@ -87,6 +92,7 @@ pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Only a claim counts as a try: what is postponed was handed out by one, or by its own start.
 fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE outbox SET due_at = ?3, tries = tries + 1 WHERE subject = ?1 AND step = ?2",
