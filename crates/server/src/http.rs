@@ -3,6 +3,7 @@
 pub mod auth;
 mod fields;
 mod operations;
+pub mod params;
 mod sandbox;
 mod textmagic;
 pub mod vonage;
@@ -52,6 +53,9 @@ pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new().merge(operations::routes());
     if app.config.textmagic.enabled {
         router = router.merge(textmagic::routes());
+    }
+    if app.config.vonage.enabled {
+        router = router.merge(vonage::routes());
     }
     if app.sandbox.is_some() {
         router = router.merge(sandbox::routes());
@@ -205,13 +209,22 @@ impl Incoming {
 
     /// Returns the key that makes a repeat of this start harmless, if the caller gave one.
     pub(crate) fn idempotency(&self, path: &str) -> Result<Option<IdempotencyKey>, BadKey> {
+        self.idempotency_over(&[path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body])
+    }
+
+    /// Like [`Incoming::idempotency`] where a repeat does not have the same bytes; `asked` is what
+    /// of the request must be the same.
+    pub(crate) fn idempotency_over(
+        &self,
+        asked: &[&[u8]],
+    ) -> Result<Option<IdempotencyKey>, BadKey> {
         let Some(value) = self.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
         let key = value.to_str().map_err(|_| BadKey)?.trim();
         if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             return Err(BadKey);
         }
-        let request = [path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body].concat();
-        Ok(Some(IdempotencyKey { key: digest(key.as_bytes()), fingerprint: digest(&request) }))
+        let fingerprint = digest(&asked.concat());
+        Ok(Some(IdempotencyKey { key: digest(key.as_bytes()), fingerprint }))
     }
 }
 

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use super::auth::{self, Caller};
 use super::fields::Fields;
+use super::params::basic_credentials;
 use super::{App, Incoming, utc, with_retry_after};
 use crate::directory::{Account, numbering};
 use crate::driver::{Denial, VerificationRequest};
-use crate::http::vonage::params::basic_credentials;
 use crate::store::{KeyKind, StoreError};
 
 pub(super) fn routes() -> Router<Arc<App>> {
