@@ -1,24 +1,21 @@
 //! The Vonage door over the real binary: every documented example and every status in reach.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "functions beside the tests fail as the tests do"
+)]
 
 mod support;
-
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::clock::Clock;
-use countersign::config::{Config, KeySource};
-use countersign::directory::{Directories, DirectoryError};
 use countersign::http::vonage::signature::{SignatureMethod, sign};
-use countersign::seal::{KeyRing, Sealer};
-use countersign::store::sqlite::{SqliteOptions, SqliteStore};
-use countersign::store::{
-    AccountSettings, BarredNumber, ConfigChange, Credit, DirectoryRows, OptOut, Store,
-    TemplateRecord,
-};
-use engine::{AccountId, Amount, Timestamp};
+use countersign::store::{AccountSettings, BarredNumber, ConfigChange, OptOut, TemplateRecord};
+use engine::Timestamp;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use support::offline::{change_settings, set_up, spend_everything};
 use support::{TestServer, shown};
 
 const TO: &str = "16365553226";
@@ -206,7 +203,8 @@ async fn every_wrong_parameter_has_its_status() {
     insta::assert_snapshot!(broken, @r#"200 {"message-count":"1","messages":[{"status":"3","error-text":"The request was not understood: cannot decode a percent sequence"}]}"#);
     let nested = post(&server, JSON, "application/json", r#"{"to":["1"]}"#).await;
     insta::assert_snapshot!(nested, @r#"200 {"message-count":"1","messages":[{"status":"3","error-text":"The request was not understood: cannot flatten a nested JSON value"}]}"#);
-    let huge = post(&server, JSON, FORM, &"x".repeat(3 << 20)).await;
+    // One byte more than the default of server.body_bytes_max.
+    let huge = post(&server, JSON, FORM, &"x".repeat((64 << 10) + 1)).await;
     insta::assert_snapshot!(huge, @r#"413 {"message-count":"1","messages":[{"status":"3","error-text":"The request body is too large"}]}"#);
     let balance = server.textmagic(Method::GET, "/api/v2/user").send().await.unwrap();
     let balance: Value = balance.json().await.unwrap();
@@ -556,68 +554,6 @@ fn dateless(answer: &str) -> String {
     let (date, after) = rest.split_at("2026-11-21 19:29:39".len());
     assert!(date.starts_with("20") && date.as_bytes()[10] == b' ', "{date}");
     format!("{before}DATE{after}")
-}
-
-/// Changes what operators set up, while the server is down; the plan is given the rows as they
-/// are, and what makes the pseudonym of a number.
-async fn set_up(
-    server: &mut TestServer,
-    plan: impl FnOnce(&DirectoryRows, &dyn Fn(&str) -> u64) -> Vec<ConfigChange>,
-) {
-    server.stop();
-    {
-        let (store, config, ring) = open_store(server);
-        let directories =
-            Directories::open(store, Sealer::new(&ring), Clock::system(), config).await.unwrap();
-        let pseudonyms = &directories.secrets().pseudonyms;
-        let number_key = |digits: &str| pseudonyms.pseudonym(digits.parse().unwrap());
-        let changed = directories
-            .change(|directory| Ok::<_, DirectoryError>((plan(&directory.rows, &number_key), ())));
-        changed.await.unwrap();
-    }
-    server.launch().await;
-}
-
-/// Gives the demo account the settings that it had at first, but for what `change` does.
-async fn change_settings(server: &mut TestServer, change: impl FnOnce(&mut AccountSettings)) {
-    set_up(server, |rows, _| {
-        let mut account = rows.accounts[0].clone();
-        account.settings = AccountSettings {
-            account_per_s: Some(1000),
-            number_starts_max: Some(1000),
-            prefix_starts_max: Some(1000),
-            conversion: Some(true),
-            ..AccountSettings::default()
-        };
-        change(&mut account.settings);
-        vec![ConfigChange::PutAccount { account, credit: Amount::ZERO }]
-    })
-    .await;
-}
-
-async fn spend_everything(server: &mut TestServer) {
-    server.stop();
-    {
-        let (store, _, _) = open_store(server);
-        let account = AccountId(server.demo("account_id").parse().unwrap());
-        let balance = store.balance(account).await.unwrap().unwrap().balance;
-        let all_but_a_cent = Amount::from_units(1_000_000 - balance.units());
-        let (key, now) = ("spent".to_owned(), Clock::system().now());
-        store.credit(Credit { account, amount: all_but_a_cent, key, now }).await.unwrap();
-    }
-    server.launch().await;
-}
-
-fn open_store(server: &TestServer) -> (Arc<dyn Store>, Arc<Config>, KeyRing) {
-    let config = Config::load(None, [("COUNTERSIGN_DATA__DIR", server.dir())]).unwrap();
-    let ring = match &config.data.keys {
-        KeySource::File(path) => KeyRing::load_or_create(path).unwrap(),
-        KeySource::Environment(ring) => ring.clone(),
-    };
-    let (options, now) = (SqliteOptions::default(), Clock::system().now());
-    let observer = Box::new(|_| ());
-    let store = SqliteStore::open(server.dir(), options, Sealer::new(&ring), now, observer);
-    (Arc::new(store.unwrap()), Arc::new(config), ring)
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
