@@ -213,7 +213,8 @@ impl WireError {
     }
 
     fn throttled(wait: Duration) -> Self {
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        // Rounded up: a client that waits as told must not be early.
+        let wait_ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Self::new(WireStatus::Throttled { wait_ms })
     }
 

@@ -1,5 +1,16 @@
 //! Starts the real binary on a free port with its own data directory, and talks to it.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "this fails as the tests do, and waits for a process that has a clock of its own"
+)]
+
+pub(crate) mod offline;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

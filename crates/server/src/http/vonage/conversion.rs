@@ -138,7 +138,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
     fn parse(query: &str) -> Result<ConversionRequest, &'static str> {
-        ConversionRequest::parse(&Params::decode(query, None, b"").unwrap(), NOW)
+        let params = Params::decode(query, None, b"").map_err(|_| "the query is broken")?;
+        ConversionRequest::parse(&params, NOW)
     }
 
     #[test]

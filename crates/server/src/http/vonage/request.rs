@@ -224,7 +224,7 @@ mod tests {
         for query in ["", "to=", "to=+"] {
             assert_fault(recipient(&params(query)), 2, "Missing to param");
         }
-        for query in ["to=abc", "to=1-636-555", "to=%2B", "to=%D9%A1%D9%A2", "to=++1"] {
+        for query in ["to=abc", "to=1-636-555", "to=%2B", "to=%D9%A1%D9%A2", "to=%2B%2B1"] {
             assert_fault(recipient(&params(query)), 3, "to address is not numeric");
         }
     }
