@@ -208,14 +208,20 @@ impl Incoming {
     }
 
     /// Returns the key that makes a repeat of this start harmless, if the caller gave one.
-    pub(crate) fn idempotency(&self, path: &str) -> Result<Option<IdempotencyKey>, BadKey> {
-        self.idempotency_over(&[path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body])
+    pub(crate) fn idempotency(
+        &self,
+        app: &App,
+        path: &str,
+    ) -> Result<Option<IdempotencyKey>, BadKey> {
+        let asked: [&[u8]; 5] = [path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body];
+        self.idempotency_over(app, &asked)
     }
 
     /// Like [`Incoming::idempotency`] where a repeat does not have the same bytes; `asked` is what
-    /// of the request must be the same.
+    /// it has in common. Both digests are keyed: what was asked may hold a number and a PIN.
     pub(crate) fn idempotency_over(
         &self,
+        app: &App,
         asked: &[&[u8]],
     ) -> Result<Option<IdempotencyKey>, BadKey> {
         let Some(value) = self.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
@@ -223,22 +229,14 @@ impl Incoming {
         if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             return Err(BadKey);
         }
-        let fingerprint = digest(&asked.concat());
-        Ok(Some(IdempotencyKey { key: digest(key.as_bytes()), fingerprint }))
+        let pepper = &app.driver.directories.secrets().pepper;
+        let key = pepper.digest(key.as_bytes());
+        Ok(Some(IdempotencyKey { key, fingerprint: pepper.digest(&asked.concat()) }))
     }
 }
 
 /// An idempotency key that is empty, too long, or not text.
 pub(crate) struct BadKey;
-
-fn digest(bytes: &[u8]) -> [u8; 16] {
-    let full = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut short = [0; 16];
-    for (to, from) in short.iter_mut().zip(full.as_ref()) {
-        *to = *from;
-    }
-    short
-}
 
 fn door(path: &str) -> &'static str {
     match path.split('/').nth(1) {

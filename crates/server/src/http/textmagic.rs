@@ -106,7 +106,7 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
         let account = authenticate(&app, &incoming)?;
         let fields = Fields::read(&incoming.body).map_err(|_| WireError::malformed())?;
         let request = StartRequest::parse(&app, &fields)?;
-        let idempotency = incoming.idempotency("/api/v2/verify").map_err(|_| {
+        let idempotency = incoming.idempotency(&app, "/api/v2/verify").map_err(|_| {
             WireError::common(StatusCode::BAD_REQUEST, "The Idempotency-Key is empty or too long.")
         })?;
         let request = VerificationRequest {

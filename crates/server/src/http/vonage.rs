@@ -98,7 +98,7 @@ async fn send(
     incoming: &Incoming,
     params: &Params,
 ) -> Result<Vec<Part>, WireError> {
-    let idempotency = idempotency(incoming, params)?;
+    let idempotency = idempotency(app, incoming, params)?;
     let request = request::parse(params, account, &app.config)?;
     let request = MessageRequest { idempotency, ..request };
     let (to, client_ref) = (request.number.digits().to_string(), request.client_ref.clone());
@@ -136,7 +136,11 @@ fn accepted(
 /// A signed repeat has another timestamp and signature, and one after a change of keys has other
 /// credentials: it is the same request nevertheless. Secrets would have no business in a digest
 /// that is stored, either.
-fn idempotency(incoming: &Incoming, params: &Params) -> Result<Option<IdempotencyKey>, WireError> {
+fn idempotency(
+    app: &App,
+    incoming: &Incoming,
+    params: &Params,
+) -> Result<Option<IdempotencyKey>, WireError> {
     let mut asked = TWO_FACTOR.to_owned();
     for (name, value) in params.iter().filter(|(name, _)| !login::NAMES.contains(name)) {
         // With its length in front, no value can pass for the beginning of another parameter.
@@ -147,7 +151,7 @@ fn idempotency(incoming: &Incoming, params: &Params) -> Result<Option<Idempotenc
         }
     }
     incoming
-        .idempotency_over(&[asked.as_bytes()])
+        .idempotency_over(app, &[asked.as_bytes()])
         .map_err(|BadKey| WireError::invalid("The Idempotency-Key is empty or too long"))
 }
 
