@@ -34,8 +34,8 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(crate) fn fresh() -> Box<Self> {
-        Box::new(Self { dir: TempDir::new().unwrap() })
+    pub(crate) fn fresh() -> Self {
+        Self { dir: TempDir::new().unwrap() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -55,8 +55,11 @@ pub(crate) fn open_sqlite(
     now: Timestamp,
     observer: CommitObserver,
 ) -> Result<SqliteStore, StoreError> {
-    let ring = KeyRing::parse("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
-    SqliteStore::open(dir, options, Sealer::new(&ring), now, observer)
+    SqliteStore::open(dir, options, sealer(), now, observer)
+}
+
+fn sealer() -> Sealer {
+    Sealer::new(&KeyRing::parse("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap())
 }
 
 pub(crate) fn unobserved() -> CommitObserver {
@@ -72,9 +75,9 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) async fn open(backend: Box<dyn Backend>) -> Self {
+    pub(crate) async fn open(backend: impl Backend + 'static) -> Self {
         let store = Some(backend.open(NOON));
-        let bench = Self { backend, store, now: NOON, drawn: 0 };
+        let bench = Self { backend: Box::new(backend), store, now: NOON, drawn: 0 };
         for account in [ALICE, BOB] {
             bench.put_account(account, 100).await;
         }
@@ -314,8 +317,8 @@ pub(crate) fn keys(number: u64) -> NumberKeys {
 }
 
 /// A key of a repeated start, and what it was a key for.
-pub(crate) fn idempotency(key: u8, payload: u8) -> Option<IdempotencyKey> {
-    Some(IdempotencyKey { key: [key; 16], fingerprint: [payload; 16] })
+pub(crate) fn idempotency(key: u8, payload: u8) -> IdempotencyKey {
+    IdempotencyKey { key: [key; 16], fingerprint: [payload; 16] }
 }
 
 pub(crate) fn unlimited() -> Limits {

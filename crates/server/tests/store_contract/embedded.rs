@@ -1,6 +1,6 @@
 //! What only the embedded store promises: its file, its queue, its lock.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken story fails its test")]
+#![expect(clippy::unwrap_used, reason = "a broken story fails its test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,12 +91,9 @@ async fn a_corrupt_row_errs_alone_and_says_which_it_is() {
         store.check(check(BOB, good, 3)),
         bench.submitted(step(good, 0), SubmitOutcome::Accepted),
     );
-    match answers.1.unwrap_err() {
-        StoreError::Corrupt { table, row, .. } => {
-            assert_eq!((table, row), ("verification", bad.to_string()));
-        }
-        error => panic!("{error}"),
-    }
+    let error = answers.1.unwrap_err();
+    let StoreError::Corrupt { table, row, .. } = error else { panic!("{error}") };
+    assert_eq!((table, row), ("verification", bad.to_string()));
     let verdict = |checks_left| Verdict::Mismatch { checks_left };
     assert_eq!(answers.0.unwrap().unwrap().verdict, verdict(2));
     assert_eq!(answers.2.unwrap().unwrap().verdict, verdict(1));
@@ -191,10 +188,9 @@ fn a_full_queue_refuses_and_nothing_has_happened() {
     gate.open();
     let [first, second, third] = answers.map(|answer| runtime.block_on(answer));
     assert!(first.unwrap().is_ok() && second.unwrap().is_ok());
-    match third.unwrap_err() {
-        StoreError::Busy { retry_after } => assert!(retry_after > Duration::ZERO),
-        error => panic!("{error}"),
-    }
+    let error = third.unwrap_err();
+    let StoreError::Busy { retry_after } = error else { panic!("{error}") };
+    assert!(retry_after > Duration::ZERO);
     let found = ids.map(|id| runtime.block_on(store.verification(id)).unwrap().is_some());
     assert_eq!(found, [true, true, false]);
     assert_eq!(store.depth(), 0);
@@ -297,7 +293,7 @@ fn gated(runtime: &Runtime, options: SqliteOptions) -> (Bench, Gate) {
     let gate = Gate { armed: Arc::clone(&armed), held: is_held, release };
     let released = Arc::new(Mutex::new(released));
     let backend = Gated { dir: TempDir::new().unwrap(), options, armed, held, released };
-    (runtime.block_on(Bench::open(Box::new(backend))), gate)
+    (runtime.block_on(Bench::open(backend)), gate)
 }
 
 /// How long a writer is waited for before the test fails.

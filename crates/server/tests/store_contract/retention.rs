@@ -18,7 +18,7 @@ pub(crate) async fn only_what_has_ended_is_purged(mut bench: Bench) {
     let ended = bench.start(ALICE, NUMBER).await;
     bench.verify(ALICE, ended).await;
     let mut remembered = bench.verification(ALICE, STRANGER);
-    remembered.idempotency = idempotency(1, 1);
+    remembered.idempotency = Some(idempotency(1, 1));
     let open = verification_of(&bench.try_start(remembered.clone()).await.unwrap());
     let delivered = bench.send(ALICE, NUMBER).await;
     bench.receipt(attempt_of(delivered), ReceiptStatus::Delivered).await;

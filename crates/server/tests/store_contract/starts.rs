@@ -28,11 +28,11 @@ pub(crate) async fn a_start_hands_out_its_send_under_a_lease(mut bench: Bench) {
 
 pub(crate) async fn a_repeated_start_gets_its_first_answer(mut bench: Bench) {
     let mut start = bench.verification(ALICE, NUMBER);
-    start.idempotency = idempotency(1, 1);
+    start.idempotency = Some(idempotency(1, 1));
     let first = bench.try_start(start).await.unwrap();
 
     let mut repeat = bench.verification(ALICE, NUMBER);
-    repeat.idempotency = idempotency(1, 1);
+    repeat.idempotency = Some(idempotency(1, 1));
     let second = bench.try_start(repeat.clone()).await.unwrap();
     assert!(second.replayed && second.effects.sends.is_empty(), "nothing is sent again");
     assert_eq!((second.subject, second.price), (first.subject, first.price));
@@ -43,16 +43,16 @@ pub(crate) async fn a_repeated_start_gets_its_first_answer(mut bench: Bench) {
     let third = bench.try_start(repeat.clone()).await.unwrap();
     assert_eq!((third.replayed, third.subject), (true, first.subject), "even when it has ended");
 
-    repeat.idempotency = idempotency(1, 2);
+    repeat.idempotency = Some(idempotency(1, 2));
     assert_eq!(bench.try_start(repeat.clone()).await.unwrap_err(), Refusal::IdempotencyMismatch);
     let mut others = bench.verification(BOB, NUMBER);
-    others.idempotency = idempotency(1, 1);
+    others.idempotency = Some(idempotency(1, 1));
     assert!(!bench.try_start(others).await.unwrap().replayed, "keys are each account's own");
 }
 
 pub(crate) async fn a_repeated_message_is_charged_once(mut bench: Bench) {
     let mut start = bench.message(ALICE, NUMBER);
-    start.idempotency = idempotency(1, 1);
+    start.idempotency = Some(idempotency(1, 1));
     let first = bench.try_send(start.clone()).await.unwrap();
     assert_eq!((first.parts, first.balance.units()), (2, 92));
     let second = bench.try_send(start).await.unwrap();

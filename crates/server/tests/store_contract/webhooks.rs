@@ -25,7 +25,7 @@ pub(crate) async fn a_webhook_is_leased_and_tried_again_when_due(mut bench: Benc
     assert!(bench.claim_webhooks().await.is_empty(), "it is leased");
     assert_eq!(bench.store().next_due().await.unwrap().webhook, Some(bench.now.after(LEASE)));
 
-    let due_at = bench.now.after(Duration::from_secs(60));
+    let due_at = bench.now.after(Duration::from_mins(1));
     settle(&bench, job.id, Settlement::Retry { due_at, error: "500".to_owned() }).await;
     bench.pass(59);
     assert!(bench.claim_webhooks().await.is_empty(), "not before it is due");
@@ -97,7 +97,7 @@ pub(crate) async fn webhooks_wait_through_a_reopening(mut bench: Bench) {
     bench.reopen();
     let again = bench.claim_webhooks().await.pop().unwrap();
     assert_eq!(again.id, job.id, "the lease went with the process that held it");
-    let due_at = bench.now.after(Duration::from_secs(60));
+    let due_at = bench.now.after(Duration::from_mins(1));
     settle(&bench, job.id, Settlement::Retry { due_at, error: "500".to_owned() }).await;
     bench.reopen();
     assert!(bench.claim_webhooks().await.is_empty(), "a planned try keeps its time");
