@@ -197,6 +197,19 @@ fn a_full_queue_refuses_and_nothing_has_happened() {
 }
 
 #[test]
+fn a_store_whose_writer_has_died_does_not_say_that_it_is_busy() {
+    let runtime = Runtime::new().unwrap();
+    let dir = TempDir::new().unwrap();
+    let observer = Box::new(|_| panic!("the writer dies of its observer"));
+    let store = open_sqlite(dir.path(), SqliteOptions::default(), NOON, observer).unwrap();
+    runtime.block_on(store.next_due()).unwrap();
+    for _ in 0..2 {
+        let error = runtime.block_on(store.next_due()).unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    }
+}
+
+#[test]
 fn two_stores_cannot_open_one_directory() {
     let dir = TempDir::new().unwrap();
     let open = || open_sqlite(dir.path(), SqliteOptions::default(), NOON, unobserved());
