@@ -124,6 +124,9 @@ impl Driver {
         if needs_originator && originator.is_none() {
             return Err(Refusal::NoOriginator.into());
         }
+        let short_code = account.short_code.as_ref();
+        let campaign = short_code.filter(|code| originator.as_ref() == Some(&code.originator));
+        let campaign = campaign.map(|code| code.id);
         let now = self.clock.now();
         let digits = clock::draw_digits(request.code_length);
         let code = Code::parse(&digits).ok_or(Refusal::Unroutable)?;
@@ -147,6 +150,7 @@ impl Driver {
                 originator: originator.map(|from| from.as_str().into_owned()),
                 notify: account.settings.webhook_url.is_some(),
             },
+            campaign,
             limits: account.limits,
             idempotency: request.idempotency,
             now,

@@ -127,6 +127,7 @@ impl Bench {
         self.drawn += 1;
         let bucket = Bucket::of(account, number);
         StartVerification {
+            campaign: None,
             new: NewVerification {
                 id: VerificationId::compose(self.now, bucket, self.drawn),
                 account,

@@ -31,7 +31,7 @@ pub(super) fn start_verification(
     let price = start.new.price;
     // The slot's holder may be past its expiry, with no timer having fired yet.
     let overdue = overdue(tx, (account, start.keys.number))?;
-    let mut facts = facts(tx, account, start.keys, None, &start.limits);
+    let mut facts = facts(tx, account, start.keys, start.campaign, &start.limits);
     match &overdue {
         Some(holder) => facts.held = facts.held - holder.price,
         None => facts.open = tx.caches.open.get(&(account, start.keys.number)).copied(),
