@@ -118,8 +118,8 @@ impl Message {
         if record.status == MessageStatus::Queued && text.is_none() {
             return Err(Corrupt("a queued message has no text"));
         }
-        if record.status.is_final() && text.is_some() {
-            return Err(Corrupt("a settled message still has its text"));
+        if text.is_some() && (record.status.is_final() || record.link.is_some()) {
+            return Err(Corrupt("a message that needs no sending still has its text"));
         }
         Ok(Self { record, text, outputs: VecDeque::new() })
     }
@@ -143,8 +143,9 @@ impl Message {
     pub fn handle_submitted(&mut self, link: &str, outcome: SubmitOutcome, now: Timestamp) {
         self.record.link.get_or_insert_with(|| link.to_owned());
         self.text = None;
-        // A receipt that overtook the confirmation already says more than it.
-        if matches!(self.record.status, MessageStatus::Reported(_)) {
+        // A receipt that overtook the confirmation already says more than it, and what a carrier
+        // has taken once is not undone by what became of a second copy.
+        if matches!(self.record.status, MessageStatus::Reported(_) | MessageStatus::Submitted) {
             return;
         }
         self.record.status_at = now;
@@ -202,4 +203,60 @@ impl Machine for Message {
 
 fn attempt_id(id: MessageId) -> AttemptId {
     AttemptId { subject: Subject::Message(id), step: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::Turn;
+
+    #[test]
+    fn what_a_carrier_has_taken_is_not_undone_by_a_second_copy() {
+        for second in [SubmitOutcome::Rejected(ErrorCode::UNREACHABLE), SubmitOutcome::Unknown] {
+            let mut machine = started();
+            machine.handle_submitted("first", SubmitOutcome::Accepted, NOW);
+            machine.handle_submitted("second", second, NOW.after(Duration::from_secs(1)));
+            assert_eq!(machine.record().status, MessageStatus::Submitted, "after {second:?}");
+            assert_eq!(machine.record().link.as_deref(), Some("first"));
+            assert_eq!(machine.poll_output(), None, "nothing is told");
+        }
+    }
+
+    #[test]
+    fn a_record_that_could_not_have_come_about_is_refused() {
+        let text = SecretText::concat(&["Your PIN is 4815"]);
+        let record = started().into_record();
+        assert!(Message::restore(record.clone(), None).is_err(), "queued, but with no text");
+        let receipt = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        let delivered =
+            MessageRecord { status: MessageStatus::Reported(receipt), ..record.clone() };
+        assert!(Message::restore(delivered.clone(), Some(text.clone())).is_err(), "not wiped");
+        assert!(Message::restore(delivered, None).is_ok());
+        let link = Some("link".to_owned());
+        let taken = MessageRecord { status: MessageStatus::Submitted, link, ..record };
+        assert!(Message::restore(taken.clone(), Some(text)).is_err(), "a carrier has it");
+        assert!(Message::restore(taken, None).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_text() {
+        let shown = format!("{:?}", started());
+        assert!(!shown.contains("4815"), "{shown}");
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+
+    fn started() -> Message {
+        let new = NewMessage {
+            id: MessageId::from_u64(0x10),
+            account: AccountId(1),
+            expires_at: NOW.after(Duration::from_hours(72)),
+            parts: 1,
+            price: Amount::ZERO,
+            text: SecretText::concat(&["Your PIN is 4815"]),
+        };
+        Turn::take(Message::start(new, NOW), |_| ()).0.machine
+    }
 }

@@ -59,6 +59,50 @@ pub struct VerificationRecord {
     pub conversion: Option<Conversion>,
 }
 
+impl VerificationRecord {
+    /// Proves that a stored record could have come about.
+    fn prove(&self, has_code: bool) -> Result<(), Corrupt> {
+        let Some(last) = self.attempts.len().checked_sub(1).and_then(|i| u8::try_from(i).ok())
+        else {
+            return Err(Corrupt("a verification has at least one attempt"));
+        };
+        let step = |index: u8| self.policy.workflow.step(index);
+        if !(0..=last)
+            .zip(&self.attempts)
+            .all(|(i, a)| step(i).map(|s| s.channel) == Some(a.channel))
+        {
+            return Err(Corrupt("the attempts do not match the workflow"));
+        }
+        let right = self.checks.iter().rposition(|check| check.right);
+        let spent = self.checks.len() >= usize::from(self.policy.checks_max.max(1));
+        match self.state {
+            VerificationState::Open { .. } if !has_code => {
+                Err(Corrupt("an open verification has no code"))
+            }
+            VerificationState::Open { .. } if right.is_some() || spent => {
+                Err(Corrupt("an open verification has the checks of one that ended"))
+            }
+            VerificationState::Open { step, .. } if step != last => {
+                Err(Corrupt("the attempts do not match the step"))
+            }
+            VerificationState::Open { step: current, next_step_at: Some(_), .. }
+                if step(current.saturating_add(1)).is_none() =>
+            {
+                Err(Corrupt("a step is due that the workflow does not have"))
+            }
+            VerificationState::Ended { .. } if has_code => {
+                Err(Corrupt("an ended verification still has its code"))
+            }
+            VerificationState::Ended { outcome, .. }
+                if (outcome == Outcome::Verified) != right.is_some() =>
+            {
+                Err(Corrupt("the checks do not match the outcome"))
+            }
+            VerificationState::Open { .. } | VerificationState::Ended { .. } => Ok(()),
+        }
+    }
+}
+
 /// Where a verification stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -199,20 +243,7 @@ impl Verification {
     /// # Errors
     /// The record is in no legal state.
     pub fn restore(record: VerificationRecord, code: Option<Code>) -> Result<Self, Corrupt> {
-        match (record.state, &code) {
-            (VerificationState::Open { .. }, None) => {
-                return Err(Corrupt("an open verification has no code"));
-            }
-            (VerificationState::Ended { .. }, Some(_)) => {
-                return Err(Corrupt("an ended verification still has its code"));
-            }
-            (VerificationState::Open { step, .. }, Some(_)) => {
-                if record.attempts.len() != usize::from(step) + 1 {
-                    return Err(Corrupt("the attempts do not match the step"));
-                }
-            }
-            (VerificationState::Ended { .. }, None) => {}
-        }
+        record.prove(code.is_some())?;
         Ok(Self { record, code, outputs: VecDeque::new() })
     }
 
@@ -246,8 +277,7 @@ impl Verification {
         if let Some(verdict) = self.verdict_of(nonce) {
             return Ok(verdict);
         }
-        self.expire_if_due(now);
-        self.open_step()?;
+        self.refuse_after_end(now)?;
         let right = self.code.as_ref().is_some_and(|code| code.matches(typed));
         self.record.checks.push(Check { nonce, at: now, right });
         if right {
@@ -266,8 +296,7 @@ impl Verification {
     /// # Errors
     /// [`Refusal::CancelTooEarly`] in the first moments, [`Refusal::Ended`] afterwards.
     pub fn cancel(&mut self, now: Timestamp) -> Result<(), Refusal> {
-        self.expire_if_due(now);
-        self.open_step()?;
+        self.refuse_after_end(now)?;
         let age = now.since(self.record.created_at);
         if let Some(retry_after) = self.record.policy.cancel_after.checked_sub(age)
             && !retry_after.is_zero()
@@ -289,8 +318,9 @@ impl Verification {
         let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else {
             return;
         };
-        // A receipt that overtook the confirmation already says more than it.
-        if matches!(attempt.progress, Progress::Reported(_)) {
+        // A receipt that overtook the confirmation already says more than it, and what a carrier
+        // has taken once is not undone by what became of a second copy.
+        if matches!(attempt.progress, Progress::Reported(_) | Progress::Submitted) {
             attempt.link.get_or_insert_with(|| link.to_owned());
             return;
         }
@@ -355,6 +385,18 @@ impl Verification {
     fn open_step(&self) -> Result<u8, Refusal> {
         match self.record.state {
             VerificationState::Open { step, .. } => Ok(step),
+            VerificationState::Ended { outcome, .. } => Err(Refusal::Ended(outcome)),
+        }
+    }
+
+    /// Refuses what comes too late. A refusal never changes anything, not even the state of what
+    /// is overdue: whoever is refused has no place for what the end sets off.
+    fn refuse_after_end(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.record.state {
+            VerificationState::Open { expires_at, .. } if expires_at <= now => {
+                Err(Refusal::Ended(Outcome::Expired))
+            }
+            VerificationState::Open { .. } => Ok(()),
             VerificationState::Ended { outcome, .. } => Err(Refusal::Ended(outcome)),
         }
     }
@@ -438,5 +480,100 @@ impl Machine for Verification {
             }
             VerificationState::Ended { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{ErrorCode, Turn, Workflow};
+
+    #[test]
+    fn what_a_carrier_has_taken_is_not_undone_by_a_second_copy() {
+        for second in [SubmitOutcome::Rejected(ErrorCode::UNREACHABLE), SubmitOutcome::Unknown] {
+            let mut machine = started();
+            machine.handle_submitted(0, "first", SubmitOutcome::Accepted, NOW);
+            machine.handle_submitted(0, "second", second, NOW.after(Duration::from_secs(1)));
+            let attempt = machine.record().attempts.first().unwrap();
+            assert_eq!(attempt.progress, Progress::Submitted, "after {second:?}");
+            assert_eq!(attempt.link.as_deref(), Some("first"));
+            assert_eq!(machine.record().attempts.len(), 1, "no step was skipped");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_what_nobody_could_confirm_still_counts() {
+        let mut machine = started();
+        machine.handle_submitted(0, "link", SubmitOutcome::Unknown, NOW);
+        machine.handle_submitted(0, "link", SubmitOutcome::Rejected(ErrorCode::GENERAL), NOW);
+        assert_eq!(machine.record().attempts.len(), 2);
+    }
+
+    #[test]
+    fn a_record_that_could_not_have_come_about_is_refused() {
+        let refused = |why: &str, spoil: &dyn Fn(&mut VerificationRecord, &mut Option<Code>)| {
+            let machine = started();
+            let (mut code, mut record) = (machine.code().cloned(), machine.into_record());
+            spoil(&mut record, &mut code);
+            let Corrupt(reason) = Verification::restore(record, code).unwrap_err();
+            assert!(reason.contains(why), "{reason:?} does not tell of {why:?}");
+        };
+        let check = |right| Check { nonce: 1, at: NOW, right };
+        let ended = |outcome| VerificationState::Ended { outcome, at: NOW };
+        let open =
+            |step, next| VerificationState::Open { step, next_step_at: next, expires_at: NOW };
+
+        refused("no code", &|_, code| *code = None);
+        refused("still has its code", &|record, _| record.state = ended(Outcome::Expired));
+        refused("at least one attempt", &|record, _| record.attempts.clear());
+        refused("match the workflow", &|record, _| {
+            record.attempts.first_mut().unwrap().channel = Channel::Voice;
+        });
+        refused("match the workflow", &|record, _| {
+            let attempt = record.attempts.first().unwrap().clone();
+            record.attempts.extend([attempt.clone(), attempt]);
+        });
+        refused("match the step", &|record, _| record.state = open(1, None));
+        refused("does not have", &|record, _| {
+            let mut attempt = record.attempts.first().unwrap().clone();
+            attempt.channel = Channel::Voice;
+            record.attempts.push(attempt);
+            record.state = open(1, Some(NOW));
+        });
+        refused("of one that ended", &|record, _| record.checks = vec![check(true)]);
+        refused("of one that ended", &|record, _| record.checks = vec![check(false); 3]);
+        refused("match the outcome", &|record, code| {
+            (record.state, *code) = (ended(Outcome::Verified), None);
+        });
+        refused("match the outcome", &|record, code| {
+            record.checks = vec![check(true)];
+            (record.state, *code) = (ended(Outcome::Expired), None);
+        });
+    }
+
+    #[test]
+    fn debug_shows_no_code() {
+        let shown = format!("{:?}", started());
+        assert!(!shown.contains("4815"), "{shown}");
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+
+    fn started() -> Verification {
+        let new = NewVerification {
+            id: VerificationId::from_u128(1),
+            account: AccountId(1),
+            policy: Policy {
+                workflow: Workflow::preset(5, Duration::from_mins(1)).unwrap(),
+                lifetime: Duration::from_mins(5),
+                cancel_after: Duration::from_secs(30),
+                checks_max: 3,
+            },
+            price: Amount::from_units(5),
+            code: Code::parse("4815").unwrap(),
+        };
+        Turn::take(Verification::start(new, NOW), |_| ()).0.machine
     }
 }

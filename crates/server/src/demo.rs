@@ -30,8 +30,8 @@ struct DemoFile {
     key: String,
 }
 
-/// Creates the demo account, or finds it again, and writes `demo.json` for whoever wants to use
-/// it. Its secrets are kept in that file only, readable by its owner.
+/// Creates the demo account, or finds it again, and writes `demo.json` and `demo.env` for whoever
+/// wants to use it. Its secrets are kept in those files only, readable by their owner.
 pub(crate) async fn set_up(
     driver: &Driver,
     config: &Config,
@@ -49,7 +49,21 @@ pub(crate) async fn set_up(
         Some(file) => DemoFile { url, ..file },
         None => create(driver, url).await?,
     };
-    write(&path, &file).map_err(|source| StartError::Demo { path, source })
+    let json = serde_json::to_string_pretty(&file).unwrap_or_default() + "\n";
+    for (name, text) in [("demo.json", json), ("demo.env", shell(&file))] {
+        let path = config.data.dir.join(name);
+        write(&path, &text).map_err(|source| StartError::Demo { path, source })?;
+    }
+    Ok(())
+}
+
+/// The same for a shell: `. data/demo.env`.
+fn shell(file: &DemoFile) -> String {
+    let DemoFile { url, api_key, api_secret, signature_secret, username, key, .. } = file;
+    format!(
+        "URL={url}\nAPI_KEY={api_key}\nAPI_SECRET={api_secret}\n\
+         SIGNATURE_SECRET={signature_secret}\nTM_USERNAME={username}\nTM_KEY={key}\n"
+    )
 }
 
 async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
@@ -64,8 +78,6 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
         key: clock::draw_word(30),
     };
     let now = driver.clock.now();
-    let secrets = driver.directories.secrets();
-    let sealer = driver.directories.sealer();
     let account_id = driver
         .directories
         .change(|directory| {
@@ -75,33 +87,7 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
             let key = next(&mut rows.keys.iter().map(|row| row.id));
             let number = next(&mut rows.numbers.iter().map(|row| row.id));
             let template = next(&mut rows.templates.iter().map(|row| row.id));
-            let hash = |secret: &str| SecretHash::of(&secrets.pepper, secret).as_bytes().to_vec();
-            let keys = [
-                KeyRecord {
-                    id: key,
-                    account,
-                    kind: KeyKind::Vonage,
-                    name: file.api_key.clone(),
-                    secret_hash: hash(&file.api_secret),
-                    signature: Some(
-                        sealer.seal(&signature_context(key), file.signature_secret.as_bytes()),
-                    ),
-                    signature_method: file.signature_method.clone(),
-                    label: "demo".to_owned(),
-                    created_at: now,
-                },
-                KeyRecord {
-                    id: key + 1,
-                    account,
-                    kind: KeyKind::Textmagic,
-                    name: file.username.clone(),
-                    secret_hash: hash(&file.key),
-                    signature: None,
-                    signature_method: file.signature_method.clone(),
-                    label: "demo".to_owned(),
-                    created_at: now,
-                },
-            ];
+            let keys = keys(driver, &file, account, key);
             let settings = AccountSettings {
                 account_per_s: Some(AMPLE),
                 number_starts_max: Some(AMPLE),
@@ -126,6 +112,39 @@ async fn create(driver: &Driver, url: String) -> Result<DemoFile, StartError> {
         })
         .await?;
     Ok(DemoFile { account_id, ..file })
+}
+
+fn keys(driver: &Driver, file: &DemoFile, account: AccountId, first: u32) -> [KeyRecord; 2] {
+    let secrets = driver.directories.secrets();
+    let sealer = driver.directories.sealer();
+    let created_at = driver.clock.now();
+    let hash = |secret: &str| SecretHash::of(&secrets.pepper, secret).as_bytes().to_vec();
+    [
+        KeyRecord {
+            id: first,
+            account,
+            kind: KeyKind::Vonage,
+            name: file.api_key.clone(),
+            secret_hash: hash(&file.api_secret),
+            signature: Some(
+                sealer.seal(&signature_context(first), file.signature_secret.as_bytes()),
+            ),
+            signature_method: file.signature_method.clone(),
+            label: "demo".to_owned(),
+            created_at,
+        },
+        KeyRecord {
+            id: first + 1,
+            account,
+            kind: KeyKind::Textmagic,
+            name: file.username.clone(),
+            secret_hash: hash(&file.key),
+            signature: None,
+            signature_method: file.signature_method.clone(),
+            label: "demo".to_owned(),
+            created_at,
+        },
+    ]
 }
 
 fn numbers(account: AccountId, first: u32) -> [NumberRecord; 3] {
@@ -175,15 +194,14 @@ fn prices(account: AccountId) -> [PriceRecord; 3] {
     ]
 }
 
-fn write(path: &Path, file: &DemoFile) -> std::io::Result<()> {
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let json = serde_json::to_string_pretty(file)?;
     // Written beside it and moved, so that nobody ever reads half a file.
-    let beside = path.with_extension("json.new");
+    let beside = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     let mut to = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    writeln!(to, "{json}")?;
+    to.write_all(text.as_bytes())?;
     std::fs::rename(beside, path)
 }
 

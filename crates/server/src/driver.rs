@@ -110,7 +110,7 @@ impl Driver {
         account: &Account,
         request: VerificationRequest,
     ) -> Result<Started, Denial> {
-        self.screen(account, &request.number)?;
+        screen(account, &request.number)?;
         let policy = account.policy(request.workflow).ok_or(Refusal::Unroutable)?;
         if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
             return Err(Refusal::Unroutable.into());
@@ -124,6 +124,9 @@ impl Driver {
         if needs_originator && originator.is_none() {
             return Err(Refusal::NoOriginator.into());
         }
+        let short_code = account.short_code.as_ref();
+        let campaign = short_code.filter(|code| originator.as_ref() == Some(&code.originator));
+        let campaign = campaign.map(|code| code.id);
         let now = self.clock.now();
         let digits = clock::draw_digits(request.code_length);
         let code = Code::parse(&digits).ok_or(Refusal::Unroutable)?;
@@ -147,6 +150,7 @@ impl Driver {
                 originator: originator.map(|from| from.as_str().into_owned()),
                 notify: account.settings.webhook_url.is_some(),
             },
+            campaign,
             limits: account.limits,
             idempotency: request.idempotency,
             now,
@@ -166,7 +170,7 @@ impl Driver {
         account: &Account,
         request: MessageRequest,
     ) -> Result<Started, Denial> {
-        self.screen(account, &request.number)?;
+        screen(account, &request.number)?;
         if !self.channels.reach(Channel::Sms) {
             return Err(Refusal::Unroutable.into());
         }
@@ -341,16 +345,17 @@ impl Driver {
             self.webhooks.notify_one();
         }
     }
+}
 
-    fn screen(&self, account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
-        if account.settings.suspended {
-            return Err(Refusal::AccountSuspended);
-        }
-        if !account.countries.permits(number.region().as_str()) {
-            return Err(Refusal::CountryRefused);
-        }
-        Ok(())
+/// What can be decided without the store.
+fn screen(account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
+    if account.settings.suspended {
+        return Err(Refusal::AccountSuspended);
     }
+    if !account.countries.permits(number.region().as_str()) {
+        return Err(Refusal::CountryRefused);
+    }
+    Ok(())
 }
 
 fn lease(now: Timestamp) -> Lease {

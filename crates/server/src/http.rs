@@ -4,6 +4,7 @@ pub mod admin;
 pub mod auth;
 mod fields;
 mod operations;
+pub mod params;
 mod sandbox;
 mod textmagic;
 pub mod vonage;
@@ -54,6 +55,9 @@ pub fn router(app: &Arc<App>) -> Router {
     if app.config.textmagic.enabled {
         router = router.merge(textmagic::routes());
     }
+    if app.config.vonage.enabled {
+        router = router.merge(vonage::routes());
+    }
     if app.config.admin.enabled {
         router = router.merge(admin::routes(app));
     }
@@ -84,7 +88,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiv
                     continue;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            // What it answers is a lock that must not be held across the pause above.
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
         };
         let _ = stream.set_nodelay(true);
         let router = router.clone().layer(axum::Extension(ConnectInfo(peer)));
@@ -207,28 +212,35 @@ impl Incoming {
     }
 
     /// Returns the key that makes a repeat of this start harmless, if the caller gave one.
-    pub(crate) fn idempotency(&self, path: &str) -> Result<Option<IdempotencyKey>, BadKey> {
+    pub(crate) fn idempotency(
+        &self,
+        app: &App,
+        path: &str,
+    ) -> Result<Option<IdempotencyKey>, BadKey> {
+        let asked: [&[u8]; 5] = [path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body];
+        self.idempotency_over(app, &asked)
+    }
+
+    /// Like [`Incoming::idempotency`] where a repeat does not have the same bytes; `asked` is what
+    /// it has in common. Both digests are keyed: what was asked may hold a number and a PIN.
+    pub(crate) fn idempotency_over(
+        &self,
+        app: &App,
+        asked: &[&[u8]],
+    ) -> Result<Option<IdempotencyKey>, BadKey> {
         let Some(value) = self.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
         let key = value.to_str().map_err(|_| BadKey)?.trim();
         if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             return Err(BadKey);
         }
-        let request = [path.as_bytes(), b"\n", self.query.as_bytes(), b"\n", &self.body].concat();
-        Ok(Some(IdempotencyKey { key: digest(key.as_bytes()), fingerprint: digest(&request) }))
+        let pepper = &app.driver.directories.secrets().pepper;
+        let key = pepper.digest(key.as_bytes());
+        Ok(Some(IdempotencyKey { key, fingerprint: pepper.digest(&asked.concat()) }))
     }
 }
 
 /// An idempotency key that is empty, too long, or not text.
 pub(crate) struct BadKey;
-
-fn digest(bytes: &[u8]) -> [u8; 16] {
-    let full = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut short = [0; 16];
-    for (to, from) in short.iter_mut().zip(full.as_ref()) {
-        *to = *from;
-    }
-    short
-}
 
 fn door(path: &str) -> &'static str {
     match path.split('/').nth(1) {

@@ -16,12 +16,14 @@ use crate::config::{Config, KeySource};
 use crate::demo;
 use crate::directory::{Directories, DirectoryError};
 use crate::driver::Driver;
-use crate::http::auth::Logins;
+use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::webhooks::Worker;
+use crate::webhooks::sender::SenderError;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The sandbox cannot be opened.
     #[error("open the sandbox: {0}")]
     Sandbox(#[from] InboxError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] SenderError),
     /// The address is taken, or is not this machine's.
     #[error("listen on {address}: {source}; choose another with --listen or server.listen")]
     Listen {
@@ -74,6 +79,7 @@ pub enum StartError {
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
+    webhooks: Worker,
 }
 
 impl Server {
@@ -143,12 +149,13 @@ impl Server {
             webhooks: Notify::new(),
             message_lifetime: config.engine.message_lifetime,
         });
+        let webhooks = Worker::new(Arc::clone(&driver), &config)?;
         let address = config.server.listen;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().unwrap_or(address);
-        read_or_create_private(&config.admin.token_file, crate::http::auth::draw_token)?;
+        read_or_create_private(&config.admin.token_file, draw_token)?;
         if demo_account {
             demo::set_up(&driver, &config, address).await?;
         }
@@ -159,7 +166,12 @@ impl Server {
             logins: Logins::default(),
             ready: AtomicBool::new(true),
         };
-        Ok(Self { app: Arc::new(app), listener })
+        Ok(Self { app: Arc::new(app), listener, webhooks })
+    }
+
+    /// Returns what the doors work with, for programs that embed the server.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
     }
 
     /// Returns the address that the server listens on.
@@ -179,6 +191,7 @@ impl Server {
             let run = Arc::clone(sandbox).run(Arc::downgrade(driver));
             tasks.push(tokio::spawn(run));
         }
+        let webhooks = tokio::spawn(self.webhooks.run(stop.clone()));
         let app = Arc::clone(&self.app);
         let mut stopping = stop.clone();
         tasks.push(tokio::spawn(async move {
@@ -195,6 +208,8 @@ impl Server {
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
         }
+        // It has its own grace.
+        let _ = webhooks.await;
         for task in tasks {
             task.abort();
             let _ = task.await;

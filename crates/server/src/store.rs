@@ -175,6 +175,8 @@ pub struct StartVerification {
     pub keys: NumberKeys,
     /// What the texts need.
     pub details: VerificationDetails,
+    /// The campaign that its messages are sent under, whose opt-outs apply.
+    pub campaign: Option<u32>,
     /// The rates it must keep to.
     pub limits: Limits,
     /// Makes a repeat harmless.

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test ends at the first surprise"
 )]
@@ -11,7 +10,7 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::TestServer;
+use support::{TestServer, code_in};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
 
@@ -24,15 +23,15 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
-        let server = TestServer::start().await;
+        let server = TestServer::start_empty().await;
         let account = json!({ "name": "Shop", "balance": "25.00" });
-        assert_eq!(server.post("/accounts", account).await["id"], 1);
-        let key = server.post("/accounts/1/keys", json!({ "kind": "textmagic" })).await;
+        assert_eq!(server.admin_post("/accounts", account).await["id"], 1);
+        let key = server.admin_post("/accounts/1/keys", json!({ "kind": "textmagic" })).await;
         let (username, key) = (text(&key["name"]), text(&key["secret"]));
-        server.post("/accounts/1/numbers", json!({ "value": "MyShop" })).await;
+        server.admin_post("/accounts/1/numbers", json!({ "value": "MyShop" })).await;
         let campaign = json!({ "name": "Codes", "help_text": "Codes of Shop" });
         let short_code = json!({ "value": "12345", "campaign": campaign });
-        assert_eq!(server.post("/accounts/1/numbers", short_code).await["id"], 2);
+        assert_eq!(server.admin_post("/accounts/1/numbers", short_code).await["id"], 2);
         Self { server, username, key }
     }
 
@@ -72,7 +71,7 @@ fn document() -> Value {
 
 #[tokio::test]
 async fn no_operation_can_be_had_without_the_token() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     for (path, operations) in document()["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -83,12 +82,12 @@ async fn no_operation_can_be_had_without_the_token() {
     }
     let wrong = server.request(Method::GET, "/admin/v1/accounts").bearer_auth("guessed");
     assert_eq!(wrong.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(server.get("/accounts").await, json!({ "items": [] }));
+    assert_eq!(server.admin_get("/accounts").await, json!({ "items": [] }));
 }
 
 #[tokio::test]
 async fn whoever_guesses_tokens_must_wait() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     let guess = || server.request(Method::GET, "/admin/v1/accounts").bearer_auth("guessed").send();
     for _ in 0..60 {
         assert_eq!(guess().await.unwrap().status(), StatusCode::UNAUTHORIZED);
@@ -102,26 +101,31 @@ async fn whoever_guesses_tokens_must_wait() {
 async fn an_account_that_was_just_set_up_verifies_and_pays() {
     let shop = Shop::open().await;
     let server = &shop.server;
-    let template = json!({ "locale": "en-gb", "text": "Shop says ${pin} to you" });
-    assert_eq!(server.post("/accounts/1/templates", template).await["segments"], 1);
+    let template = json!({ "locale": "en-gb", "text": "Shop says ${pin}" });
+    assert_eq!(server.admin_post("/accounts/1/templates", template).await["segments"], 1);
     let price = json!({ "account": 1, "item": "verification", "prefix": "+44", "amount": "0.05" });
     let (status, price) = server.admin(Method::PUT, "/prices", price).await;
     assert_eq!((status, &price["prefix"]), (StatusCode::OK, &json!("44")));
     let credit = json!({ "amount": "5", "key": "invoice-1" });
-    assert_eq!(server.post("/accounts/1/credits", credit.clone()).await["balance"], "30.00000000");
-    assert_eq!(server.post("/accounts/1/credits", credit).await["balance"], "30.00000000");
+    assert_eq!(
+        server.admin_post("/accounts/1/credits", credit.clone()).await["balance"],
+        "30.00000000"
+    );
+    assert_eq!(server.admin_post("/accounts/1/credits", credit).await["balance"], "30.00000000");
 
     let (status, started) = shop.verify("+447700900123").await;
     assert_eq!(status, StatusCode::OK, "{started}");
-    let code = server.code_from_inbox("447700900123", 1).await;
+    let text_message = server.nth_text("447700900123", 1).await;
+    let code = code_in(&text_message);
+    assert_eq!(text_message, format!("Shop says {code}"));
     let wrong = if code == "0000" { "1111" } else { "0000" };
     assert_eq!(shop.check(&started["verifyId"], wrong).await, StatusCode::BAD_REQUEST);
     assert_eq!(shop.check(&started["verifyId"], &code).await, StatusCode::NO_CONTENT);
 
-    let balance = server.get("/accounts/1/balance").await;
+    let balance = server.admin_get("/accounts/1/balance").await;
     let expected = json!({ "balance": "29.95000000", "ledger": "29.95000000", "currency": "EUR" });
     assert_eq!(balance, expected);
-    let story = server.get(&format!("/verifications/{}", text(&started["verifyId"]))).await;
+    let story = server.admin_get(&format!("/verifications/{}", text(&started["verifyId"]))).await;
     assert_eq!((&story["state"], &story["originator"]), (&json!("verified"), &json!("MyShop")));
     assert_eq!(story["phone"], "+44••••••••23");
     assert_eq!(story["attempts"][0]["link"], "sandbox");
@@ -129,7 +133,7 @@ async fn an_account_that_was_just_set_up_verifies_and_pays() {
         story["checks"].as_array().unwrap().iter().map(|check| &check["right"]).collect();
     assert_eq!(right, [false, true]);
     assert!(!story.to_string().contains(&code), "the story tells the code");
-    let listed = server.get("/verifications?account=1").await;
+    let listed = server.admin_get("/verifications?account=1").await;
     assert_eq!((&listed["items"], &listed["next"]), (&json!([story]), &Value::Null));
 }
 
@@ -139,11 +143,11 @@ async fn a_list_of_verifications_goes_on_where_it_ended() {
     for last in 1..=3 {
         let phone = format!("+44770090012{last}");
         let new = json!({ "account": 1, "phone": phone, "brand": "Shop", "workflow": 6 });
-        shop.server.post("/verifications", new).await;
+        shop.server.admin_post("/verifications", new).await;
     }
-    let first = shop.server.get("/verifications?account=1&limit=2").await;
+    let first = shop.server.admin_get("/verifications?account=1&limit=2").await;
     let rest = format!("/verifications?account=1&limit=2&before={}", text(&first["next"]));
-    let rest = shop.server.get(&rest).await;
+    let rest = shop.server.admin_get(&rest).await;
     assert_eq!(rest["next"], Value::Null);
     let pages = [&first, &rest].map(|page| page["items"].as_array().unwrap().clone()).concat();
     let phones: Vec<String> = pages.iter().map(|story| text(&story["phone"])).collect();
@@ -152,16 +156,16 @@ async fn a_list_of_verifications_goes_on_where_it_ended() {
 
 #[tokio::test]
 async fn secrets_are_shown_once() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     let hook = json!({ "webhook_url": "http://127.0.0.1:9/outcomes" });
-    let account = server.post("/accounts", json!({ "name": "Shop", "settings": hook })).await;
+    let account = server.admin_post("/accounts", json!({ "name": "Shop", "settings": hook })).await;
     let own = json!({
         "kind": "vonage", "name": "a1b2c3d4", "secret": "0123456789abcdef",
         "signature_secret": "the-vendors-own-signature", "signature_method": "sha256",
     });
-    let vonage = server.post("/accounts/1/keys", own.clone()).await;
+    let vonage = server.admin_post("/accounts/1/keys", own.clone()).await;
     assert_eq!(vonage["secret"], own["secret"]);
-    let textmagic = server.post("/accounts/1/keys", json!({ "kind": "textmagic" })).await;
+    let textmagic = server.admin_post("/accounts/1/keys", json!({ "kind": "textmagic" })).await;
     let secrets = [
         &account["webhook_secret"],
         &vonage["secret"],
@@ -174,13 +178,13 @@ async fn secrets_are_shown_once() {
     let (_, changed) = server.admin(Method::PATCH, "/accounts/1", hook).await;
     let mut answers = changed.to_string();
     for path in ["/accounts", "/accounts/1", "/accounts/1/keys", "/status"] {
-        answers += &server.get(path).await.to_string();
+        answers += &server.admin_get(path).await.to_string();
     }
     assert!(answers.contains("a1b2c3d4"));
     for secret in secrets {
         assert!(!answers.contains(&secret), "an answer repeats a secret");
     }
-    let kinds: Vec<Value> = server.get("/accounts/1/keys").await["items"]
+    let kinds: Vec<Value> = server.admin_get("/accounts/1/keys").await["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -193,8 +197,8 @@ async fn secrets_are_shown_once() {
 
 #[tokio::test]
 async fn outcome_webhooks_never_lose_their_last_secret() {
-    let server = TestServer::start().await;
-    server.post("/accounts", json!({ "name": "Shop" })).await;
+    let server = TestServer::start_empty().await;
+    server.admin_post("/accounts", json!({ "name": "Shop" })).await;
     let hook = json!({ "webhook_url": "http://127.0.0.1:9/" });
     let (_, first) = server.admin(Method::PATCH, "/accounts/1", hook.clone()).await;
     assert!(first["webhook_secret"].is_string());
@@ -203,7 +207,7 @@ async fn outcome_webhooks_never_lose_their_last_secret() {
     let drop_first = || server.admin(Method::DELETE, "/accounts/1/keys/1", Value::Null);
     assert_eq!(drop_first().await.0, StatusCode::CONFLICT);
     let own = json!({ "kind": "webhook", "secret": first["webhook_secret"] });
-    let second = server.post("/accounts/1/keys", own).await;
+    let second = server.admin_post("/accounts/1/keys", own).await;
     assert_eq!(second["secret"], first["webhook_secret"]);
     assert_eq!(drop_first().await.0, StatusCode::NO_CONTENT);
 }
@@ -212,11 +216,11 @@ async fn outcome_webhooks_never_lose_their_last_secret() {
 async fn a_key_is_replaced_without_a_pause_and_nobody_else_can_take_its_name() {
     let shop = Shop::open().await;
     let server = &shop.server;
-    server.post("/accounts", json!({ "name": "Other" })).await;
+    server.admin_post("/accounts", json!({ "name": "Other" })).await;
     let same_name = json!({ "kind": "textmagic", "name": shop.username });
     let (status, taken) = server.admin(Method::POST, "/accounts/2/keys", same_name.clone()).await;
     assert_eq!(status, StatusCode::CONFLICT, "{taken}");
-    let second = server.post("/accounts/1/keys", same_name).await;
+    let second = server.admin_post("/accounts/1/keys", same_name).await;
 
     let opens = |key: String| {
         let request = server.request(Method::GET, "/api/v2/ping");
@@ -236,7 +240,7 @@ async fn a_key_is_replaced_without_a_pause_and_nobody_else_can_take_its_name() {
 #[tokio::test]
 async fn a_wrong_setting_is_refused_by_its_name_and_changes_nothing() {
     let shop = Shop::open().await;
-    let before = shop.server.get("/accounts/1").await;
+    let before = shop.server.admin_get("/accounts/1").await;
     let wrong = [
         json!({ "account_per_s": 100_001 }),
         json!({ "number_starts_max": 0 }),
@@ -268,13 +272,13 @@ async fn a_wrong_setting_is_refused_by_its_name_and_changes_nothing() {
     let both = json!({ "webotp_host": "example.com", "android_hash": "FA+9qCX9VSu" });
     let (status, _) = shop.server.admin(Method::PATCH, "/accounts/1", both).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(shop.server.get("/accounts/1").await, before);
+    assert_eq!(shop.server.admin_get("/accounts/1").await, before);
 }
 
 #[tokio::test]
 async fn null_takes_a_setting_back_to_its_default() {
     let shop = Shop::open().await;
-    let before = shop.server.get("/accounts/1").await;
+    let before = shop.server.admin_get("/accounts/1").await;
     let set = json!({
         "dlr_url": "http://127.0.0.1:9/", "dlr_method": "post-json", "dlr_signed": true,
         "checks_max": 10, "countries_allow": ["gb"],
@@ -285,14 +289,14 @@ async fn null_takes_a_setting_back_to_its_default() {
     assert_eq!(changed["settings"]["countries_allow"], json!(["GB"]));
     let nulls = set.as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
     shop.server.admin(Method::PATCH, "/accounts/1", Value::Object(nulls)).await;
-    assert_eq!(shop.server.get("/accounts/1").await, before);
+    assert_eq!(shop.server.admin_get("/accounts/1").await, before);
 }
 
 #[tokio::test]
 async fn a_text_that_no_phone_would_understand_is_not_saved() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     let settings = json!({ "android_hash": "FA+9qCX9VSu" });
-    server.post("/accounts", json!({ "name": "Shop", "settings": settings })).await;
+    server.admin_post("/accounts", json!({ "name": "Shop", "settings": settings })).await;
     let long = format!("${{pin}} {}", "a".repeat(130));
     let wrong = [
         json!({ "index": 0, "text": "no code" }),
@@ -308,17 +312,17 @@ async fn a_text_that_no_phone_would_understand_is_not_saved() {
         assert_eq!(fields_at_fault(&answer), ["text"], "{template}");
     }
     // The hash is appended to verifications only, so a 2FA message may be longer.
-    server.post("/accounts/1/templates", json!({ "index": 0, "text": long })).await;
+    server.admin_post("/accounts/1/templates", json!({ "index": 0, "text": long })).await;
     // The same index again takes its place.
-    server.post("/accounts/1/templates", json!({ "index": 0, "text": "PIN: ${pin}" })).await;
-    let saved = server.get("/accounts/1/templates").await;
+    server.admin_post("/accounts/1/templates", json!({ "index": 0, "text": "PIN: ${pin}" })).await;
+    let saved = server.admin_get("/accounts/1/templates").await;
     assert_eq!(saved["items"][0]["text"], "PIN: ${pin}");
     assert_eq!(saved["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn the_command_line_tells_the_same_story() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     server.cli(&["account", "create", "Shop", "--balance", "25", "checks_max=5"]);
     let set = ["account", "set", "1", "dlr_url=http://127.0.0.1:9/", "dlr_method=post"];
     assert!(server.cli(&set).contains("http://127.0.0.1:9/"));
@@ -339,7 +343,7 @@ async fn the_command_line_tells_the_same_story() {
     let start = ["verify", "start", "1", "+447700900123", "Shop", "--workflow", "6", "--json"];
     let started: Value = serde_json::from_str(&server.cli(&start)).unwrap();
     let id = text(&started["id"]);
-    let code = server.code_from_inbox("447700900123", 1).await;
+    let code = code_in(&server.nth_text("447700900123", 1).await);
     let wrong = if code == "0000" { "1111" } else { "0000" };
     let complaint = server.cli_refused(&["verify", "check", &id, wrong]);
     assert_eq!(complaint, "countersign: The code is wrong; checks left: 4.\n");
@@ -350,7 +354,7 @@ async fn the_command_line_tells_the_same_story() {
 
     let send = ["send", "1", "+12015550123", "--pin", "4815", "--template", "0", "--json"];
     let sent: Value = serde_json::from_str(&server.cli(&send)).unwrap();
-    assert_eq!(server.code_from_inbox("12015550123", 1).await, "4815");
+    assert_eq!(code_in(&server.nth_text("12015550123", 1).await), "4815");
     let shown = server.cli(&["message", "show", &text(&sent["id"])]);
     assert!(shown.contains("12345") && !shown.contains("4815"), "{shown}");
     insta::assert_snapshot!(server.cli(&["balance", "show", "1"]), @r"
@@ -370,7 +374,7 @@ async fn the_command_line_tells_the_same_story() {
 
 #[tokio::test]
 async fn a_command_without_a_server_tells_how_to_start_one() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_empty().await;
     let nowhere =
         ["account", "list", "--server", "http://127.0.0.1:1", "--token-file", "admin.token"];
     let complaint = server.cli_refused(&nowhere);
@@ -390,18 +394,18 @@ async fn an_erased_number_is_nowhere_and_stays_barred() {
     let reason = json!({ "reason": "asked by its owner" });
     let (status, _) = server.admin(Method::PUT, "/barred/+447700900123", reason).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(server.get("/barred").await["items"][0]["number"], "+44••••••••23");
+    assert_eq!(server.admin_get("/barred").await["items"][0]["number"], "+44••••••••23");
 
-    let erased = server.post("/erase", json!({ "number": "+44 7700 900123" })).await;
+    let erased = server.admin_post("/erase", json!({ "number": "+44 7700 900123" })).await;
     assert_eq!(erased, json!({ "rows": 2 }));
-    assert_eq!(server.get("/barred").await["items"][0]["number"], Value::Null);
-    assert_eq!(server.get(&format!("/verifications/{id}")).await["phone"], Value::Null);
-    assert_eq!(server.get("/barred/447700900123").await["reason"], "asked by its owner");
+    assert_eq!(server.admin_get("/barred").await["items"][0]["number"], Value::Null);
+    assert_eq!(server.admin_get(&format!("/verifications/{id}")).await["phone"], Value::Null);
+    assert_eq!(server.admin_get("/barred/447700900123").await["reason"], "asked by its owner");
     let (status, refused) = shop.verify("+447700900123").await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
     let (status, _) = server.admin(Method::DELETE, "/barred/447700900123", Value::Null).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    assert_eq!(server.get("/barred").await["items"], json!([]));
+    assert_eq!(server.admin_get("/barred").await["items"], json!([]));
 }
 
 #[tokio::test]
@@ -409,7 +413,7 @@ async fn whoever_opted_out_gets_no_message_until_they_opt_in() {
     let shop = Shop::open().await;
     let message =
         json!({ "account": 1, "to": "+12015550123", "text": "PIN ${pin}", "pin": "4815" });
-    shop.server.post("/messages", message.clone()).await;
+    shop.server.admin_post("/messages", message.clone()).await;
     let path = "/opt-outs/2/+12015550123";
     let (status, _) = shop.server.admin(Method::PUT, "/opt-outs/1/12015550123", Value::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "a name has no campaign");
@@ -418,32 +422,32 @@ async fn whoever_opted_out_gets_no_message_until_they_opt_in() {
     let (status, refused) = shop.server.admin(Method::POST, "/messages", message.clone()).await;
     assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("opted_out")));
     shop.server.admin(Method::DELETE, path, Value::Null).await;
-    let back = shop.server.get(path).await;
+    let back = shop.server.admin_get(path).await;
     assert_eq!((&back["opted_out_at"], back["opted_in_at"].is_string()), (&Value::Null, true));
-    shop.server.post("/messages", message).await;
+    shop.server.admin_post("/messages", message).await;
 }
 
 #[tokio::test]
 async fn a_rotated_seal_key_opens_all_that_the_old_one_sealed() {
     let shop = Shop::open().await;
-    let signing = shop.server.post("/accounts/1/keys", json!({ "kind": "vonage" })).await;
+    let signing = shop.server.admin_post("/accounts/1/keys", json!({ "kind": "vonage" })).await;
     let (_, started) = shop.verify("+447700900123").await;
-    let code = shop.server.code_from_inbox("447700900123", 1).await;
-    let Shop { server, username, key } = shop;
+    let code = code_in(&shop.server.nth_text("447700900123", 1).await);
+    let Shop { mut server, username, key } = shop;
     let told = server.cli(&["seal-key", "rotate"]);
     assert!(told.contains("Restart the server"), "{told}");
 
-    let server = TestServer::start_in(server.stop(), &["--sandbox"]).await;
-    let shop = Shop { server, username, key };
+    server.kill();
+    server.launch().await;
+    let mut shop = Shop { server, username, key };
     assert_eq!(shop.check(&started["verifyId"], &code).await, StatusCode::NO_CONTENT);
-    assert_eq!(shop.server.code_from_inbox("447700900123", 1).await, code);
-    let keys = shop.server.get("/accounts/1/keys").await;
+    assert_eq!(code_in(&shop.server.nth_text("447700900123", 1).await), code);
+    let keys = shop.server.admin_get("/accounts/1/keys").await;
     assert_eq!(keys["items"][1]["name"], signing["name"]);
 
     // A second start opens what the first one sealed anew.
-    let Shop { server, username, key } = shop;
-    let server = TestServer::start_in(server.stop(), &["--sandbox"]).await;
-    let shop = Shop { server, username, key };
+    shop.server.kill();
+    shop.server.launch().await;
     assert_eq!(shop.verify("+447700900124").await.0, StatusCode::OK);
 }
 

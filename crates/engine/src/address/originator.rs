@@ -183,15 +183,16 @@ impl OriginatorRule {
     /// even if a rule lists them. A short code is a national number: it needs its regions, which
     /// default to the US and Canada.
     pub fn allows(&self, destination: &PhoneNumber) -> bool {
-        let region = destination.region();
+        self.serves(destination.region())
+    }
+
+    /// Whether messages from this originator may be sent to a region.
+    pub fn serves(&self, region: Region) -> bool {
         let listed = self.regions.contains(&region);
+        let american = matches!(region, Region::US | Region::CA);
         match self.originator {
-            Originator::Alphanumeric(_) => {
-                !destination.is_us_or_canada() && (self.regions.is_empty() || listed)
-            }
-            Originator::ShortCode(_) => {
-                listed || (self.regions.is_empty() && destination.is_us_or_canada())
-            }
+            Originator::Alphanumeric(_) => !american && (self.regions.is_empty() || listed),
+            Originator::ShortCode(_) => listed || (self.regions.is_empty() && american),
             Originator::LongNumber(_) => self.regions.is_empty() || listed,
         }
     }

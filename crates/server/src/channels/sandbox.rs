@@ -79,6 +79,11 @@ impl Sandbox {
         self.inboxes.inbox(digits)
     }
 
+    /// Forgets what a handset has received.
+    pub fn erase(&self, digits: u64) {
+        self.inboxes.erase(digits);
+    }
+
     /// Returns the attempt that brought a handset its last code.
     pub fn last_attempt(&self, digits: u64) -> Option<AttemptId> {
         self.inboxes.last_attempt(digits)

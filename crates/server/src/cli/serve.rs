@@ -15,7 +15,7 @@ use countersign::telemetry::{self, Metrics};
 use tokio::sync::watch;
 
 use super::client::{ADDRESS_FILE, Address};
-use super::complain;
+use super::{complain, say};
 
 /// How the server is run.
 #[derive(Args)]
@@ -78,6 +78,9 @@ async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> Ex
             return complain(&format!("write {}: {error}", dir.join(ADDRESS_FILE).display()));
         }
         tracing::info!(listen = %address, "ready");
+        if demo_account {
+            say(&try_this(&dir));
+        }
     }
     server.run(stop_signal()).await;
     tracing::info!("stopped");
@@ -123,6 +126,28 @@ fn environment(serve: &Serve) -> Vec<(OsString, OsString)> {
     let mut all: Vec<_> = others.collect();
     all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     all
+}
+
+/// What to try with the demo account, in another terminal.
+fn try_this(data: &Path) -> String {
+    let data = data.display();
+    format!(
+        r#"
+Try it in another terminal:
+
+  . {data}/demo.env
+  # start a verification of a virtual handset
+  curl -u "$TM_USERNAME:$TM_KEY" "$URL/api/v2/verify" -d phone=447700900123 -d brand=Acme -d codeLength=4
+  # see what the handset received
+  curl "$URL/sandbox/v1/handsets/447700900123/inbox"
+  # check the code: 204 if it is right
+  curl -i -u "$TM_USERNAME:$TM_KEY" -X PUT "$URL/api/v2/verify" -d verifyId=... -d code=...
+  # or send your own PIN, the Vonage way
+  curl "$URL/sc/us/2fa/json" -d api_key="$API_KEY" -d api_secret="$API_SECRET" -d to=12015550123 -d pin=4321
+
+Stop with Ctrl-C; everything is kept in {data}.
+"#
+    )
 }
 
 /// Becomes true at SIGTERM or SIGINT.

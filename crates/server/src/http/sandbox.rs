@@ -49,7 +49,7 @@ async fn inbox(State(app): State<Arc<App>>, Path(digits): Path<String>) -> Respo
         let calls: Vec<Value> = inbox.calls.iter().map(call).collect();
         Ok(super::json(StatusCode::OK, &json!({ "messages": messages, "calls": calls })))
     };
-    answer().unwrap_or_else(|response: Response| response)
+    answer().unwrap_or_else(Fault::render)
 }
 
 /// `POST /sandbox/v1/handsets/{digits}/type`
@@ -87,7 +87,7 @@ async fn type_code(
             };
         Ok(super::json(status, &body))
     };
-    answer.await.unwrap_or_else(|response: Response| response)
+    answer.await.unwrap_or_else(Fault::render)
 }
 
 /// `GET /sandbox/v1/clock`
@@ -112,7 +112,7 @@ async fn advance(State(app): State<Arc<App>>, request: Request) -> Response {
         let ahead = app.driver.clock.offset().as_secs_f64();
         Ok(super::json(StatusCode::OK, &json!({ "now": utc(now), "ahead_s": ahead })))
     };
-    answer.await.unwrap_or_else(|response: Response| response)
+    answer.await.unwrap_or_else(Fault::render)
 }
 
 fn message(message: &Sms) -> Value {
@@ -136,11 +136,11 @@ fn call(call: &Call) -> Value {
     })
 }
 
-fn sandbox(app: &App) -> Result<&Arc<Sandbox>, Response> {
+fn sandbox(app: &App) -> Result<&Arc<Sandbox>, Fault> {
     app.sandbox.as_ref().ok_or_else(|| fault(StatusCode::NOT_FOUND, "there is no sandbox"))
 }
 
-fn handset(digits: &str) -> Result<u64, Response> {
+fn handset(digits: &str) -> Result<u64, Fault> {
     let digits = digits.strip_prefix('+').unwrap_or(digits);
     let valid = (4..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let number = valid.then(|| digits.parse().ok()).flatten();
@@ -149,7 +149,7 @@ fn handset(digits: &str) -> Result<u64, Response> {
     })
 }
 
-async fn body<T: for<'de> Deserialize<'de>>(app: &App, request: Request) -> Result<T, Response> {
+async fn body<T: for<'de> Deserialize<'de>>(app: &App, request: Request) -> Result<T, Fault> {
     let incoming = Incoming::read(app, request)
         .await
         .map_err(|status| fault(status, "the request body is too large"))?;
@@ -158,8 +158,20 @@ async fn body<T: for<'de> Deserialize<'de>>(app: &App, request: Request) -> Resu
     })
 }
 
-fn fault(status: StatusCode, text: &str) -> Response {
-    super::json(status, &json!({ "error": text }))
+/// An answer that is not a success.
+struct Fault {
+    status: StatusCode,
+    text: &'static str,
+}
+
+impl Fault {
+    fn render(self) -> Response {
+        super::json(self.status, &json!({ "error": self.text }))
+    }
+}
+
+fn fault(status: StatusCode, text: &'static str) -> Fault {
+    Fault { status, text }
 }
 
 /// A year.

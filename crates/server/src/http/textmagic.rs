@@ -11,15 +11,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post};
 use engine::wording::BRAND_CHARS_MAX;
 use engine::{
-    Locale, NumberError, Outcome, PhoneNumber, Refusal, Subject, TypedCode, Verdict, VerificationId,
+    Locale, NumberError, OriginatorRule, Outcome, PhoneNumber, Refusal, Region, Subject, TypedCode,
+    Verdict, VerificationId,
 };
 use serde_json::{Value, json};
 
+use super::auth::{self, Caller};
 use super::fields::Fields;
-use super::{App, Incoming, auth, utc, with_retry_after};
+use super::params::basic_credentials;
+use super::{App, Incoming, utc, with_retry_after};
 use crate::directory::{Account, numbering};
 use crate::driver::{Denial, VerificationRequest};
-use crate::http::vonage::params::basic_credentials;
 use crate::store::{KeyKind, StoreError};
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -61,7 +63,9 @@ impl StartRequest {
         });
         let brand = faults.required(fields, "brand").filter(|brand| {
             let fault = brand_fault(brand);
-            fault.into_iter().for_each(|fault| faults.add("brand", fault));
+            if let Some(fault) = fault {
+                faults.add("brand", fault);
+            }
             fault.is_none()
         });
         let code_length = faults.required(fields, "codeLength").and_then(|length| {
@@ -102,7 +106,7 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
         let account = authenticate(&app, &incoming)?;
         let fields = Fields::read(&incoming.body).map_err(|_| WireError::malformed())?;
         let request = StartRequest::parse(&app, &fields)?;
-        let idempotency = incoming.idempotency("/api/v2/verify").map_err(|_| {
+        let idempotency = incoming.idempotency(&app, "/api/v2/verify").map_err(|_| {
             WireError::common(StatusCode::BAD_REQUEST, "The Idempotency-Key is empty or too long.")
         })?;
         let request = VerificationRequest {
@@ -187,13 +191,13 @@ async fn ping(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn user(State(app): State<Arc<App>>, request: Request) -> Response {
     let answer = async {
         let incoming = read(&app, request).await?;
-        let account = authenticate(&app, &incoming)?;
+        let Caller { account, key } = login(&app, &incoming)?;
         let balance = app.driver.store.balance(account.id).await;
         let balance = balance.map_err(|error| failed(&error))?.ok_or_else(WireError::not_found)?;
         let currency = &app.config.currency.code;
         let body = json!({
             "id": account.id.0,
-            "username": account.name,
+            "username": key.name,
             "firstName": account.name,
             "lastName": "",
             "email": "",
@@ -220,8 +224,18 @@ async fn sources(State(app): State<Arc<App>>, request: Request) -> Response {
     let answer = async {
         let incoming = read(&app, request).await?;
         let account = authenticate(&app, &incoming)?;
+        let mut pairs = form_urlencoded::parse(incoming.query.as_bytes());
+        let country = pairs.find(|(key, value)| key == "country" && !value.is_empty());
+        let region = match country {
+            None => None,
+            Some((_, code)) => Some(Region::parse(&code).ok_or_else(|| {
+                let (field, fault) = number_fault(NumberError::UnknownCountry);
+                WireError::field(field, fault)
+            })?),
+        };
         let (mut dedicated, mut names) = (Vec::new(), Vec::new());
-        for rule in &account.originators {
+        let serves = |rule: &&OriginatorRule| region.is_none_or(|region| rule.serves(region));
+        for rule in account.originators.iter().filter(serves) {
             let value = rule.originator.as_str().into_owned();
             match &rule.originator {
                 engine::Originator::ShortCode(_) | engine::Originator::LongNumber(_) => {
@@ -286,6 +300,10 @@ async fn read(app: &App, request: Request) -> Result<Incoming, WireError> {
 /// Both header pairs are accepted: `X-TM-Username` with `X-TM-Key`, and HTTP Basic. The answer
 /// carries no `WWW-Authenticate`, which would make clients ask a second time.
 fn authenticate(app: &App, incoming: &Incoming) -> Result<Arc<Account>, WireError> {
+    login(app, incoming).map(|caller| caller.account)
+}
+
+fn login(app: &App, incoming: &Incoming) -> Result<Caller, WireError> {
     let now = app.driver.clock.now();
     let address = incoming.peer.ip();
     let per_minute = app.config.limits.failed_auth_per_minute;
@@ -298,13 +316,14 @@ fn authenticate(app: &App, incoming: &Incoming) -> Result<Arc<Account>, WireErro
     };
     let caller =
         pair.and_then(|(name, key)| auth::authenticate(app, KeyKind::Textmagic, &name, &key));
-    match caller {
-        Some(caller) => Ok(caller.account),
-        None => {
-            app.logins.failed(address, per_minute, now);
-            Err(WireError::new(StatusCode::UNAUTHORIZED, "Wrong username and token combination."))
-        }
-    }
+    let Some(caller) = caller else {
+        app.logins.failed(address, per_minute, now);
+        return Err(WireError::new(
+            StatusCode::UNAUTHORIZED,
+            "Wrong username and token combination.",
+        ));
+    };
+    Ok(caller)
 }
 
 /// The documents' own samples carry quotes inside the id; they are taken off.
@@ -327,13 +346,11 @@ impl Faults {
     }
 
     fn text(&mut self, fields: &Fields, name: &'static str) -> Option<String> {
-        match fields.text(name)? {
-            Ok(text) => Some(text),
-            Err(_) => {
-                self.add(name, "This value should be of type string.");
-                None
-            }
+        let text = fields.text(name)?;
+        if text.is_err() {
+            self.add(name, "This value should be of type string.");
         }
+        text.ok()
     }
 
     fn required(&mut self, fields: &Fields, name: &'static str) -> Option<String> {

@@ -26,6 +26,7 @@ use engine::{
     VerificationId,
 };
 use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -137,7 +138,8 @@ impl SqliteStore {
         Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _lock: lock })
     }
 
-    /// Queues an operation and answers once its batch is durable.
+    /// Queues an operation and answers once its batch is durable. `now` is the time as the caller
+    /// knows it, [`UNTIMED`] if it tells none: it becomes the time of all that follows.
     fn write<T: Send + 'static>(
         &self,
         now: Timestamp,
@@ -145,11 +147,19 @@ impl SqliteStore {
     ) -> Reply<'_, T> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Operation::new(now, call, reply));
-        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(job).is_ok());
-        if !queued {
-            return Box::pin(async { Err(StoreError::Busy { retry_after: BUSY_RETRY }) });
-        }
+        // Counted first: the writer may be done with it before this line would be reached again.
         self.depth.fetch_add(1, Ordering::Relaxed);
+        let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => None,
+            Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
+            Some(Err(TrySendError::Closed(_))) | None => {
+                Some(StoreError::Unavailable(STOPPED.to_owned()))
+            }
+        };
+        if let Some(error) = refused {
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            return Box::pin(async { Err(error) });
+        }
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable(STOPPED.to_owned())))
         })
@@ -193,7 +203,7 @@ impl Store for SqliteStore {
     }
 
     fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()> {
-        self.write(due_at, move |tx| outbox::postpone(tx, attempt, due_at))
+        self.write(UNTIMED, move |tx| outbox::postpone(tx, attempt, due_at))
     }
 
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
@@ -206,7 +216,8 @@ impl Store for SqliteStore {
         subject: Subject,
         conversion: Conversion,
     ) -> Reply<'_, Option<String>> {
-        self.write(conversion.at, move |tx| machines::convert(tx, account, subject, conversion))
+        // What the account says happened at some time must not move the store's own time.
+        self.write(UNTIMED, move |tx| machines::convert(tx, account, subject, conversion))
     }
 
     fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken> {
@@ -222,7 +233,7 @@ impl Store for SqliteStore {
     }
 
     fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()> {
-        self.write(Timestamp::default(), move |tx| webhooks::settle(tx, id, &settlement))
+        self.write(UNTIMED, move |tx| webhooks::settle(tx, id, &settlement))
     }
 
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
@@ -267,7 +278,7 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize> {
-        self.write(Timestamp::default(), move |tx| retention::purge(tx, retention, limit))
+        self.write(UNTIMED, move |tx| retention::purge(tx, retention, limit))
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
@@ -275,7 +286,7 @@ impl Store for SqliteStore {
     }
 
     fn next_due(&self) -> Reply<'_, Due> {
-        self.write(Timestamp::default(), |tx| Ok(tx.caches.timers.next_due()))
+        self.write(UNTIMED, |tx| Ok(tx.caches.timers.next_due()))
     }
 
     fn depth(&self) -> usize {
@@ -293,6 +304,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is erased is overwritten in the pages that are written anyway.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
@@ -326,6 +339,9 @@ const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// The time of operations that do not tell it: they run at the latest that any other told.
+const UNTIMED: Timestamp = Timestamp::from_millis(0);
 
 const STOPPED: &str = "the store has stopped";
 

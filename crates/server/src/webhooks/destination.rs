@@ -3,9 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
 
+use hyper_util::client::legacy::connect::dns::Name;
 use reqwest::Url;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower_service::Service;
 
 /// The longest URL an account may set for its webhooks, in bytes. Chosen.
 pub const URL_BYTES_MAX: usize = 2048;
@@ -129,12 +133,21 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 ///
 /// The connection is made to the addresses returned here, so a name cannot stand for one address
 /// when it is checked and for another when it is called.
+#[derive(Clone, Debug)]
 pub(super) struct Resolver {
     pub(super) allow_private: bool,
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), ANY_PORT))
@@ -147,9 +160,9 @@ impl Resolve for Resolver {
                 .filter(|address| allow_private || is_public(address.ip()))
                 .collect();
             match (found.is_empty(), usable.is_empty()) {
-                (true, _) => Err(ResolveError::NotFound.into()),
-                (false, true) => Err(ResolveError::Private.into()),
-                (false, false) => Ok(Box::new(usable.into_iter()) as Addrs),
+                (true, _) => Err(ResolveError::NotFound),
+                (false, true) => Err(ResolveError::Private),
+                (false, false) => Ok(usable.into_iter()),
             }
         })
     }

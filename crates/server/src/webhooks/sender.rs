@@ -1,15 +1,22 @@
 //! Sends one webhook once, over the network and without trusting its receiver.
 
+mod connector;
+mod lenient;
+
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
 
-use super::destination::{ResolveError, Resolver, UrlProblem, parse};
+use self::connector::Connector;
+use super::destination::{ResolveError, UrlProblem, parse};
 
 /// The most bytes read of an answer; nothing in it matters but its status. Chosen.
 pub const ANSWER_BYTES_MAX: usize = 4096;
@@ -123,78 +130,119 @@ pub enum FailedReason {
 
 /// Why there can be no sender.
 #[derive(Debug, thiserror::Error)]
-#[error("build the HTTP client for webhooks")]
-pub struct SenderError(#[source] reqwest::Error);
+pub enum SenderError {
+    /// No version of TLS is safe with the provider at hand.
+    #[error("set TLS up for webhooks")]
+    Tls(#[source] rustls::Error),
+    /// The user agent is no header value.
+    #[error("write the user agent of webhooks")]
+    UserAgent,
+}
 
 /// Sends webhooks; cheap to share, keeps idle connections.
+///
+/// It follows no redirection and uses no proxy. A request that was begun on a connection is never
+/// repeated on another; only one that met a closed idle connection before its first byte is.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
+    user_agent: HeaderValue,
     allow_private: bool,
+    time_max: Duration,
 }
 
 impl Sender {
     /// Builds a sender.
     ///
+    /// On a host without root certificates it trusts nobody, so that only `http` can be sent to.
+    ///
     /// # Errors
     ///
-    /// Fails if the host offers no root certificates or `user_agent` is no header value.
+    /// Fails if TLS cannot be set up or `user_agent` is no header value.
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
-        // Fails if the process has a provider already, and any provider will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(config.user_agent)
-            .connect_timeout(config.connect_timeout)
-            // This timeout includes connecting, and ends receivers that answer byte by byte.
-            .timeout(config.connect_timeout.saturating_add(config.answer_timeout))
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .dns_resolver(Resolver { allow_private: config.allow_private })
-            .build()
-            .map_err(SenderError)?;
-        Ok(Self { client, allow_private: config.allow_private })
+        let user_agent =
+            HeaderValue::try_from(config.user_agent).map_err(|_| SenderError::UserAgent)?;
+        let connector = Connector::new(config.connect_timeout, config.allow_private)
+            .map_err(SenderError::Tls)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME_MAX)
+            .build(connector);
+        Ok(Self {
+            client,
+            user_agent,
+            allow_private: config.allow_private,
+            time_max: config.connect_timeout.saturating_add(config.answer_timeout),
+        })
     }
 
     /// Sends a webhook once and tells what became of it.
     pub async fn send(&self, request: OutgoingRequest) -> DeliveryResult {
-        let url = match parse(&request.url, self.allow_private) {
-            Ok(url) => url,
-            Err(problem) => return refused(RefusedReason::Url(problem)),
+        let request = match self.render(request) {
+            Ok(request) => request,
+            Err(reason) => return refused(reason),
         };
-        let mut builder = match request.method {
-            Method::Get => self.client.get(url),
-            Method::Post => self.client.post(url).body(request.body),
+        // One limit for connecting and all of the answer ends receivers that answer byte by byte.
+        let mut limit = std::pin::pin!(tokio::time::sleep(self.time_max));
+        let answer = tokio::select! {
+            answer = self.client.request(request) => answer,
+            () = &mut limit => return failed(FailedReason::Timeout),
         };
-        for (name, value) in request.headers {
-            builder = builder.header(name, value);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return judge_error(&error),
+        };
+        let result = judge(&answer);
+        tokio::select! {
+            () = read_rest(answer.into_body()) => {}
+            () = limit => {}
         }
-        match builder.send().await {
-            Ok(answer) => judge(answer).await,
-            Err(error) => judge_error(&error),
-        }
+        result
+    }
+
+    fn render(&self, request: OutgoingRequest) -> Result<Request<Full<Bytes>>, RefusedReason> {
+        let url = parse(&request.url, self.allow_private).map_err(RefusedReason::Url)?;
+        let builder = match request.method {
+            Method::Get => Request::get(url.as_str()),
+            Method::Post => Request::post(url.as_str()),
+        };
+        let mut rendered = request
+            .headers
+            .into_iter()
+            .fold(builder, |builder, (name, value)| builder.header(name, value))
+            .body(Full::from(request.body))
+            .map_err(|_| RefusedReason::Malformed)?;
+        let headers = rendered.headers_mut();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        Ok(rendered)
     }
 }
 
-async fn judge(mut answer: Response) -> DeliveryResult {
+fn judge(answer: &Response<Incoming>) -> DeliveryResult {
     let status = answer.status().as_u16();
-    let retry_after = retry_after(answer.headers());
-    // A connection serves again only after its answer was read, and a short answer is worth that.
-    let mut read = 0;
-    while read < ANSWER_BYTES_MAX
-        && let Ok(Some(chunk)) = answer.chunk().await
-    {
-        read += chunk.len();
-    }
     match status {
         200..=299 => DeliveryResult::Delivered(status),
         410 => DeliveryResult::Gone,
-        _ => DeliveryResult::Failed { reason: FailedReason::Status(status), retry_after },
+        _ => DeliveryResult::Failed {
+            reason: FailedReason::Status(status),
+            retry_after: retry_after(answer.headers()),
+        },
     }
 }
 
-fn judge_error(error: &reqwest::Error) -> DeliveryResult {
+/// Reads the rest of an answer, as far as it is worth reading.
+async fn read_rest(mut body: Incoming) {
+    // A connection serves again only after its answer was read, and a short answer is worth that.
+    let mut read = 0;
+    while read < ANSWER_BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+fn judge_error(error: &legacy::Error) -> DeliveryResult {
     let mut cause = error.source();
     while let Some(inner) = cause {
         match inner.downcast_ref::<ResolveError>() {
@@ -202,18 +250,15 @@ fn judge_error(error: &reqwest::Error) -> DeliveryResult {
                 return refused(RefusedReason::Url(UrlProblem::PrivateAddress));
             }
             Some(ResolveError::NotFound) => return failed(FailedReason::Resolve),
-            None => cause = inner.source(),
+            None => {}
         }
+        let io_error = inner.downcast_ref::<io::Error>();
+        if io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return failed(FailedReason::Timeout);
+        }
+        cause = inner.source();
     }
-    if error.is_builder() {
-        refused(RefusedReason::Malformed)
-    } else if error.is_timeout() {
-        failed(FailedReason::Timeout)
-    } else if error.is_connect() {
-        failed(FailedReason::Connect)
-    } else {
-        failed(FailedReason::Exchange)
-    }
+    failed(if error.is_connect() { FailedReason::Connect } else { FailedReason::Exchange })
 }
 
 fn refused(reason: RefusedReason) -> DeliveryResult {
@@ -237,9 +282,11 @@ fn retry_after(headers: &HeaderMap) -> Option<u32> {
     Some(u32::try_from(wait.max(0)).unwrap_or(u32::MAX))
 }
 
+/// How long an idle connection is kept. Chosen: it outlives the first repetitions of a webhook.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
+
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;

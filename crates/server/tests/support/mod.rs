@@ -1,183 +1,210 @@
-//! The real binary on a port of its own, for tests that talk to it as its users do.
+//! Starts the real binary on a free port with its own data directory, and talks to it.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "this fails as the tests do, and waits for a process that has a clock of its own"
+)]
 
-#![allow(dead_code, clippy::allow_attributes, reason = "no test file uses all of this")]
+pub(crate) mod offline;
+pub(crate) mod operator;
 
-use std::io::Read as _;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The binary under test.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
-
-/// A running server with a folder of its own. It ends with this value.
+/// A running server, ended with this value.
 pub(crate) struct TestServer {
+    child: Option<Child>,
     dir: TempDir,
-    child: Child,
-    url: String,
-    client: reqwest::Client,
+    demo_account: bool,
+    args: Vec<String>,
+    pub(crate) url: String,
+    pub(crate) client: Client,
 }
 
 impl TestServer {
-    /// Starts a server with a sandbox and without any account.
+    /// Starts a sandbox server with its demo account.
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), &["--sandbox"]).await
+        Self::start_with(&[]).await
     }
 
-    /// Starts a server in a folder that another may have run in before.
-    pub(crate) async fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
-        let address_file = dir.path().join("admin.json");
-        let _ = std::fs::remove_file(&address_file);
-        let mut child = command(dir.path())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(dir.path())
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        for _ in 0..POLLS_MAX {
-            if let Ok(json) = std::fs::read_to_string(&address_file) {
-                let address: Value = serde_json::from_str(&json).unwrap();
-                let url = address["url"].as_str().unwrap().to_owned();
-                // Fails if the process has a provider already, and any provider will do.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let client = reqwest::Client::builder().no_proxy().build().unwrap();
-                return Self { dir, child, url, client };
-            }
-            if let Some(status) = child.try_wait().unwrap() {
-                let mut said = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                panic!("the server ended with {status}: {said}");
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        let _ = child.kill();
-        panic!("the server did not start");
+    /// Starts one with further arguments for `serve`.
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
+        Self::start_as(true, args).await
     }
 
-    /// Ends the server without a warning and returns its folder.
-    pub(crate) fn stop(mut self) -> TempDir {
-        self.end();
-        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    /// Starts a sandbox server without any account.
+    pub(crate) async fn start_empty() -> Self {
+        Self::start_as(false, &[]).await
     }
 
-    /// The folder that the server keeps its data in.
+    async fn start_as(demo_account: bool, args: &[&str]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut server = Self {
+            child: None,
+            dir: tempfile::tempdir().unwrap(),
+            demo_account,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            url: String::new(),
+            client: Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap(),
+        };
+        server.launch().await;
+        server
+    }
+
+    /// The data directory.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The admin token.
-    pub(crate) fn token(&self) -> String {
-        std::fs::read_to_string(self.dir().join("admin.token")).unwrap().trim().to_owned()
+    pub(crate) fn binary() -> PathBuf {
+        PathBuf::from(env!("CARGO_BIN_EXE_countersign"))
     }
 
-    /// A request of any door.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// Kills the process where it stands.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks the process to stop and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let child = self.child.as_mut().expect("the server runs");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(child.wait().unwrap().success(), "a stop is a success");
+        self.child = None;
+    }
+
+    /// Starts the process, again if it was stopped, over the same data.
+    pub(crate) async fn launch(&mut self) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(self.dir().join("log"))
+            .unwrap();
+        let mut child = Command::new(Self::binary())
+            .args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"])
+            .arg(self.dir())
+            .args(self.demo_account.then_some("--demo-account"))
+            .args(&self.args)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            assert!(child.try_wait().unwrap().is_none(), "the server ended: {}", self.log());
+            assert!(Instant::now() < deadline, "the server does not get ready: {}", self.log());
+            self.url = self.own_address().unwrap_or_default();
+            if !self.url.is_empty()
+                && let Ok(answer) = self.client.get(format!("{}/readyz", self.url)).send().await
+                && answer.status() == StatusCode::OK
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.child = Some(child);
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir().join("log")).unwrap_or_default()
+    }
+
+    /// `demo.json`.
+    pub(crate) fn demo(&self, field: &str) -> String {
+        let text = std::fs::read_to_string(self.dir().join("demo.json")).unwrap();
+        let demo: Value = serde_json::from_str(&text).unwrap();
+        match &demo[field] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    /// Asks the admin API with the token; `null` stands for no body, in both directions.
-    pub(crate) async fn admin(
-        &self,
-        method: Method,
-        path: &str,
-        body: Value,
-    ) -> (StatusCode, Value) {
-        let request = self.request(method, &format!("/admin/v1{path}")).bearer_auth(self.token());
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        let text = response.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or_default())
+    /// A request to the Verify door with the demo account's key.
+    pub(crate) fn textmagic(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.request(method, path)
+            .header("X-TM-Username", self.demo("username"))
+            .header("X-TM-Key", self.demo("key"))
     }
 
-    /// Asks the admin API for something that it must have.
-    #[track_caller]
-    pub(crate) fn get(&self, path: &str) -> impl Future<Output = Value> {
-        let path = path.to_owned();
-        async move {
-            let (status, answer) = self.admin(Method::GET, &path, Value::Null).await;
-            assert_eq!(status, StatusCode::OK, "GET {path}: {answer}");
-            answer
-        }
+    /// Moves the sandbox's clock forward.
+    pub(crate) async fn advance(&self, seconds: u32) {
+        let body = serde_json::json!({ "advance_s": seconds });
+        let answer = self.post("/sandbox/v1/clock").json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
     }
 
-    /// Posts to the admin API what it must accept.
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
-        let (status, answer) = self.admin(Method::POST, path, body).await;
-        assert!(status.is_success(), "POST {path}: {status} {answer}");
-        answer
-    }
-
-    /// Runs a command of the binary against this server.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        command(self.dir()).args(arguments).arg("--data").arg(self.dir()).output().unwrap()
-    }
-
-    /// Runs a command that must succeed; returns what it prints.
-    #[track_caller]
-    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must be refused with exit code 1; returns what it complains of.
-    #[track_caller]
-    pub(crate) fn cli_refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    /// Reads the code out of the newest message of a handset, once there are `count` messages.
-    pub(crate) async fn code_from_inbox(&self, digits: &str, count: usize) -> String {
+    /// What a handset has received.
+    pub(crate) async fn inbox(&self, digits: &str) -> Value {
         let path = format!("/sandbox/v1/handsets/{digits}/inbox");
-        for _ in 0..POLLS_MAX {
-            let response = self.request(Method::GET, &path).send().await.unwrap();
-            let inbox: Value = response.json().await.unwrap();
+        self.get(&path).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Waits until a handset has received so many messages, and returns the text of the last.
+    pub(crate) async fn nth_text(&self, digits: &str, count: usize) -> String {
+        for _ in 0..400 {
+            let inbox = self.inbox(digits).await;
             let messages = inbox["messages"].as_array().unwrap();
             if messages.len() >= count {
-                let text = messages.last().unwrap()["text"].as_str().unwrap();
-                let mut words = text.split(|c: char| !c.is_ascii_digit());
-                return words.find(|word| word.len() >= 4).unwrap().to_owned();
+                return messages[count - 1]["text"].as_str().unwrap().to_owned();
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the handset received fewer than {count} messages");
+        panic!("handset {digits} did not receive {count} messages; log: {}", self.log());
     }
 
-    fn end(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// The address that this process listens on, once it says so.
+    fn own_address(&self) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().rev().find(|line| line.contains(" ready "))?;
+        let (_, address) = line.split_once("listen=")?;
+        Some(format!("http://{}", address.trim()))
     }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        self.end();
+        self.kill();
     }
 }
 
-/// The binary without what the tester's own environment would tell it.
-fn command(dir: &Path) -> Command {
-    let mut command = Command::new(BINARY);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("COUNTERSIGN_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(dir);
-    command
+/// The digits at the end of a text.
+pub(crate) fn code_in(text: &str) -> String {
+    let digits: String = text.chars().rev().take_while(char::is_ascii_digit).collect();
+    digits.chars().rev().collect()
 }
 
-const POLL: Duration = Duration::from_millis(20);
-
-/// Twenty seconds: a busy machine is slow to start a process.
-const POLLS_MAX: usize = 1000;
+/// Status, and body as JSON or text, for a snapshot.
+pub(crate) async fn shown(answer: Response) -> String {
+    let status = answer.status().as_u16();
+    let body = answer.text().await.unwrap();
+    format!("{status} {body}")
+}

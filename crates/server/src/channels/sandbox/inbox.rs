@@ -132,6 +132,7 @@ enum Write {
     Deliver(Box<Entry>, Vec<u8>, oneshot::Sender<Result<bool, InboxError>>),
     Reported(AttemptId, Receipt),
     HangUp(AttemptId, Body),
+    Erase(u64),
     Offset(Duration),
 }
 
@@ -166,7 +167,7 @@ impl Inboxes {
         connection.execute_batch(SCHEMA)?;
         let mut handsets = Handsets { per_handset_max, messages_max, ..Handsets::default() };
         let mut kept = Kept { offset: read_offset(&connection)?, reports: Vec::new() };
-        read_entries(&connection, &mut handsets, &mut kept)?;
+        read_entries(&connection, &sealer, &mut handsets, &mut kept)?;
         let shared = Arc::new(Mutex::new(handsets));
         let (queue, inbox) = mpsc::unbounded_channel();
         let writer = Writer { connection, shared: Arc::clone(&shared), inbox };
@@ -194,7 +195,7 @@ impl Inboxes {
             let body = item.body;
             match body.channel {
                 Channel::Sms => {
-                    inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at })
+                    inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at });
                 }
                 Channel::Voice => inbox.calls.push(Call {
                     id,
@@ -239,6 +240,15 @@ impl Inboxes {
             item.body.ended_at = now;
             let _ = self.queue.send(Write::HangUp(attempt, item.body.clone()));
         }
+    }
+
+    /// Empties an inbox.
+    pub(super) fn erase(&self, digits: u64) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        for item in shared.by_number.remove(&digits).unwrap_or_default() {
+            shared.attempts.remove(&item.attempt);
+        }
+        let _ = self.queue.send(Write::Erase(digits));
     }
 
     /// Keeps how far the clock is ahead.
@@ -315,6 +325,9 @@ impl Writer {
                 Write::HangUp(attempt, body) => {
                     failure = failure.or(self.rewrite(attempt, &body).err());
                 }
+                Write::Erase(digits) => {
+                    failure = failure.or(self.erase(digits).err());
+                }
                 Write::Offset(offset) => {
                     failure = failure.or(self.keep_offset(offset).err());
                 }
@@ -372,6 +385,11 @@ impl Writer {
         Ok(())
     }
 
+    fn erase(&self, digits: u64) -> Result<(), InboxError> {
+        self.execute("DELETE FROM entry WHERE digits = ?1", [digits.cast_signed()])?;
+        Ok(())
+    }
+
     fn keep_offset(&self, offset: Duration) -> Result<(), InboxError> {
         let millis = u64::try_from(offset.as_millis()).unwrap_or(u64::MAX).cast_signed();
         self.execute("UPDATE clock SET offset_ms = ?1", [millis])?;
@@ -390,6 +408,7 @@ fn read_offset(connection: &Connection) -> Result<Duration, InboxError> {
 
 fn read_entries(
     connection: &Connection,
+    sealer: &Sealer,
     handsets: &mut Handsets,
     kept: &mut Kept,
 ) -> Result<(), InboxError> {
@@ -406,7 +425,20 @@ fn read_entries(
         let reports: Vec<(Timestamp, Receipt)> = serde_json::from_str(&reports).map_err(broken)?;
         kept.reports.extend(reports.into_iter().map(|(at, receipt)| (at, attempt, receipt)));
         let body = serde_json::from_str(&body).map_err(broken)?;
-        let item = Item { attempt, body, sealed: row.get(3)? };
+        let sealed: Vec<u8> = row.get(3)?;
+        let sealed = if sealer.is_current(&sealed) {
+            sealed
+        } else {
+            // After a rotation, so that the old key can be taken away.
+            let context = context(attempt);
+            let opened = sealer.open(&context, &sealed);
+            let plain = opened.map_err(|e| InboxError::Entry(e.to_string()))?;
+            let sealed = sealer.seal(&context, &plain);
+            let sql = "UPDATE entry SET sealed = ?2 WHERE attempt = ?1";
+            connection.execute(sql, params![key(attempt), sealed])?;
+            sealed
+        };
+        let item = Item { attempt, body, sealed };
         dropped.extend(handsets.put(row.get::<_, i64>(1)?.cast_unsigned(), item));
     }
     for attempt in dropped {

@@ -18,12 +18,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// Finds the format with the last segment of a path.
-    pub fn parse(suffix: &str) -> Option<Self> {
-        match suffix {
-            "json" => Some(Self::Json),
-            "xml" => Some(Self::Xml),
-            _ => None,
+    /// Both formats.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Xml];
+
+    /// Returns the last segment of the paths that are answered so.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
         }
     }
 

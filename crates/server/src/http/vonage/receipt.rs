@@ -203,7 +203,7 @@ const JSON_TYPE: &str = "application/json";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::vonage::params::Params;
+    use crate::http::params::Params;
     use crate::http::vonage::signature::verify;
 
     /// The example that the vendor's PHP client is tested with, but for its impossible `scts`.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use md5::{Digest as _, Md5};
 use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, HMAC_SHA256, HMAC_SHA512, Key};
 
@@ -86,14 +88,23 @@ pub fn verify<'a>(
     ring::hmac::verify(&key, sig.to_ascii_lowercase().as_bytes(), tag.as_ref()).is_ok()
 }
 
-/// Tells whether a signed request's `timestamp`, in Unix seconds, is within `tolerance` of `now`.
+/// Tells whether a signed request's `timestamp` is within `tolerance` of `now`.
 ///
-/// `now` is in milliseconds since 1970. A timestamp that is not a number is never fresh. The vendor
-/// documents no tolerance.
+/// The timestamp is in Unix seconds, or in UTC as `YYYY-MM-DD HH:MM:SS`, which the vendor's Python
+/// client signs in conversions; any other text is never fresh. `now` is in milliseconds since 1970.
+/// The vendor documents no tolerance.
 pub fn is_fresh(timestamp: &str, now: i64, tolerance: Duration) -> bool {
-    timestamp
-        .parse::<i64>()
-        .is_ok_and(|signed_at| signed_at.abs_diff(now.div_euclid(1000)) <= tolerance.as_secs())
+    parse_timestamp(timestamp)
+        .is_some_and(|signed_at| signed_at.abs_diff(now.div_euclid(1000)) <= tolerance.as_secs())
+}
+
+/// Returns Unix seconds.
+fn parse_timestamp(timestamp: &str) -> Option<i64> {
+    if let Ok(seconds) = timestamp.parse() {
+        return Some(seconds);
+    }
+    let written = DateTime::strptime("%Y-%m-%d %H:%M:%S", timestamp).ok()?;
+    Some(Offset::UTC.to_timestamp(written).ok()?.as_second())
 }
 
 /// Joins the parameters to `&name=value` in byte order of the names.
@@ -281,6 +292,23 @@ mod tests {
             ("-9223372036854775808", false),
             ("2026-11-21 19:29:39", false),
             ("", false),
+        ] {
+            assert_eq!(is_fresh(timestamp, now, tolerance), expected, "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_in_words_of_the_python_client_is_fresh_as_well() {
+        let now = 1_700_000_000_000;
+        let tolerance = Duration::from_mins(5);
+        for (timestamp, expected) in [
+            ("2023-11-14 22:13:20", true),
+            ("2023-11-14 22:08:20", true),
+            ("2023-11-14 22:18:21", false),
+            ("2023-11-14 23:13:20", false),
+            ("2023-11-14 22:13:20 +00:00", false),
+            ("2023-13-14 22:13:20", false),
+            ("2023-11-14", false),
         ] {
             assert_eq!(is_fresh(timestamp, now, tolerance), expected, "{timestamp}");
         }

@@ -159,14 +159,17 @@ impl Buckets {
             let at = u64::try_from(u128::from_be_bytes(id) >> 80).unwrap_or_default();
             self.note(row, Timestamp::from_millis(at))?;
         }
+        // A row that cannot be read is told of when it is needed; here it must not stop the start.
         let mut statement = connection.prepare(
-            "SELECT json_extract(record, '$.created_at'), account, number_key, prefix_key
-             FROM message WHERE id >= ?1",
+            "SELECT CAST(json_extract(record, '$.created_at') AS INTEGER),
+                 account, number_key, prefix_key
+             FROM message WHERE id >= ?1 AND json_valid(record)",
         )?;
         let mut rows = statement.query([signed(MessageId::first_at(since).as_u64())])?;
         while let Some(row) = rows.next()? {
-            let at = unsigned(row.get(0)?);
-            self.note(row, Timestamp::from_millis(at))?;
+            if let Some(at) = row.get::<_, Option<i64>>(0)? {
+                self.note(row, Timestamp::from_millis(unsigned(at)))?;
+            }
         }
         Ok(())
     }
@@ -219,18 +222,18 @@ impl Timers {
         }
     }
 
-    /// Takes machines that are due off the list, at most `limit`.
-    pub(super) fn take_due(
+    /// Lists machines that are due, and since when, at most `limit`. Waking them moves their timers.
+    pub(super) fn due_machines(
         &mut self,
         connection: &Connection,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Timer>, StoreError> {
+    ) -> Result<Vec<(Timestamp, Timer)>, StoreError> {
         if now >= self.messages_until {
             self.read_messages(connection, now)?;
         }
         let due = self.machines.iter().take_while(|(at, _)| *at <= now).take(limit);
-        Ok(due.map(|(_, timer)| *timer).collect())
+        Ok(due.copied().collect())
     }
 
     /// Moves a send: `None` takes it off.

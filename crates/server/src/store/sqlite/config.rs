@@ -159,6 +159,7 @@ fn put_account(
     account: &AccountRecord,
     first_credit: Amount,
 ) -> Result<(), StoreError> {
+    let is_new = !tx.prepare("SELECT 1 FROM account WHERE id = ?1")?.exists([account.id.0])?;
     tx.execute(
         "INSERT INTO account (id, name, settings, balance, created_at) VALUES (?1, ?2, ?3, 0, ?4)
          ON CONFLICT (id) DO UPDATE SET name = ?2, settings = ?3",
@@ -170,7 +171,7 @@ fn put_account(
         ],
     )?;
     tx.caches.funds.entry(account.id).or_default();
-    if first_credit != Amount::ZERO {
+    if is_new && first_credit != Amount::ZERO {
         let key = "first".to_owned();
         let now = tx.now;
         credit(tx, &Credit { account: account.id, amount: first_credit, key, now })?;

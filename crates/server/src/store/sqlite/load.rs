@@ -12,7 +12,8 @@ use super::writer::Tx;
 /// A verification with what surrounds it.
 pub(super) struct LoadedVerification {
     pub(super) machine: Verification,
-    pub(super) number: u64,
+    /// The number's digits, `None` once erased.
+    pub(super) number: Option<u64>,
     pub(super) number_key: u64,
     pub(super) details: VerificationDetails,
 }
@@ -20,11 +21,13 @@ pub(super) struct LoadedVerification {
 /// A message with what surrounds it.
 pub(super) struct LoadedMessage {
     pub(super) machine: Message,
-    pub(super) number: u64,
+    /// The number's digits, `None` once erased.
+    pub(super) number: Option<u64>,
     pub(super) details: MessageDetails,
 }
 
-/// What a link needs to send an attempt of a verification; `None` once it has ended.
+/// What a link needs to send an attempt of a verification; `None` once it has ended or
+/// the number has been erased.
 pub(super) fn send_of_verification(
     loaded: &LoadedVerification,
     attempt: AttemptId,
@@ -37,7 +40,7 @@ pub(super) fn send_of_verification(
         attempt,
         account: record.account,
         channel,
-        number: loaded.number,
+        number: loaded.number?,
         originator: loaded.details.originator.clone(),
         content: Content::Code {
             code: loaded.machine.code()?.clone(),
@@ -49,7 +52,8 @@ pub(super) fn send_of_verification(
     })
 }
 
-/// What a link needs to send a message; `None` once a carrier has it.
+/// What a link needs to send a message; `None` once a carrier has it or the number
+/// has been erased.
 pub(super) fn send_of_message(
     loaded: &LoadedMessage,
     attempt: AttemptId,
@@ -60,7 +64,7 @@ pub(super) fn send_of_message(
         attempt,
         account: record.account,
         channel: engine::Channel::Sms,
-        number: loaded.number,
+        number: loaded.number?,
         originator: Some(loaded.details.originator.clone()),
         content: Content::Text(loaded.machine.text()?.clone()),
         expires_at: record.expires_at,
@@ -100,7 +104,7 @@ pub(super) fn load_verification(
     let machine = Verification::restore(record, code).map_err(|e| corrupt(e.to_string()))?;
     Ok(Some(LoadedVerification {
         machine,
-        number: number.map_or(0, unsigned),
+        number: number.map(unsigned),
         number_key: unsigned(number_key),
         details: from_json("verification", id, &details)?,
     }))
@@ -144,6 +148,6 @@ pub(super) fn load_message(
     };
     let record = from_json("message", id, &record)?;
     let machine = Message::restore(record, text).map_err(|e| corrupt(e.to_string()))?;
-    let number = number.map_or(0, unsigned);
+    let number = number.map(unsigned);
     Ok(Some(LoadedMessage { machine, number, details: from_json("message", id, &details)? }))
 }

@@ -3,6 +3,7 @@
 use engine::{
     AccountId, Admitted, Amount, AttemptId, Conversion, Facts, Limits, Machine as _, Message,
     MessageId, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
+    VerificationRecord, VerificationState,
 };
 use rusqlite::{OptionalExtension as _, params};
 
@@ -27,37 +28,45 @@ pub(super) fn start_verification(
     if let Some(answer) = replay(tx, account, start.idempotency.as_ref())? {
         return Ok(answer);
     }
-    let slot = (account, start.keys.number);
-    if let Some(&id) = tx.caches.open.get(&slot) {
-        // The slot's holder may be past its end, with no timer having fired yet.
-        let due = load_verification(tx, id)?
-            .is_some_and(|open| open.machine.poll_timeout().is_some_and(|at| at <= tx.now));
-        if due {
-            let effects = wake_verification(tx, id, start.lease)?;
-            if tx.caches.open.contains_key(&slot) {
-                return Ok(Err(Refusal::AlreadyOpen(id)));
-            }
-            return admit_verification(tx, start, effects);
-        }
-    }
-    admit_verification(tx, start, Effects::default())
-}
-
-fn admit_verification(
-    tx: &mut Tx<'_>,
-    start: &StartVerification,
-    mut effects: Effects,
-) -> Result<Result<Started, Refusal>, StoreError> {
-    let account = start.new.account;
     let price = start.new.price;
-    let open = tx.caches.open.get(&(account, start.keys.number)).copied();
-    let facts = Facts { open, ..facts(tx, account, start.keys, None, &start.limits) };
+    // The slot's holder may be past its expiry, with no timer having fired yet.
+    let overdue = overdue(tx, (account, start.keys.number))?;
+    let mut facts = facts(tx, account, start.keys, start.campaign, &start.limits);
+    match &overdue {
+        Some(holder) => facts.held = facts.held - holder.price,
+        None => facts.open = tx.caches.open.get(&(account, start.keys.number)).copied(),
+    }
     let admitted = match engine::admit(&facts, &start.limits, price, tx.now) {
         Ok(admitted) => admitted,
-        // What the wake-up above left to do is done by the caller's next wake-up at the latest:
-        // its sends are leased, and their lease runs out.
         Err(refusal) => return Ok(Err(refusal)),
     };
+    // It is ended only by a start that is let in: a refusal has no place for what follows from it.
+    let effects = match overdue {
+        Some(holder) => wake_verification(tx, holder.id, start.lease)?,
+        None => Effects::default(),
+    };
+    Ok(Ok(insert_verification(tx, start, admitted, effects)?))
+}
+
+/// Returns the holder of a slot if it has outlived its expiry.
+fn overdue(tx: &Tx<'_>, slot: (AccountId, u64)) -> Result<Option<VerificationRecord>, StoreError> {
+    let Some(&id) = tx.caches.open.get(&slot) else { return Ok(None) };
+    let Some(loaded) = load_verification(tx, id)? else { return Ok(None) };
+    let record = loaded.machine.into_record();
+    Ok(match record.state {
+        VerificationState::Open { expires_at, .. } if expires_at <= tx.now => Some(record),
+        VerificationState::Open { .. } | VerificationState::Ended { .. } => None,
+    })
+}
+
+fn insert_verification(
+    tx: &mut Tx<'_>,
+    start: &StartVerification,
+    admitted: Admitted,
+    mut effects: Effects,
+) -> Result<Started, StoreError> {
+    let account = start.new.account;
+    let price = start.new.price;
     let code = start.new.code.clone();
     let id = start.new.id;
     let (turn, ()) = Turn::take(Verification::start(start.new.clone(), tx.now), |_| ());
@@ -87,7 +96,7 @@ fn admit_verification(
     let balance = funds.balance;
     let loaded = LoadedVerification {
         machine: turn.machine,
-        number: start.number,
+        number: Some(start.number),
         number_key: start.keys.number,
         details: start.details.clone(),
     };
@@ -95,7 +104,7 @@ fn admit_verification(
     let subject = Subject::Verification(id);
     let started = Started { subject, price, balance, parts: 0, replayed: false, effects };
     remember(tx, account, start.idempotency.as_ref(), &started)?;
-    Ok(Ok(started))
+    Ok(started)
 }
 
 pub(super) fn start_message(
@@ -140,7 +149,7 @@ pub(super) fn start_message(
     tx.caches.timers.set(Timer::Message(id), None, turn.wake_at);
     let loaded = LoadedMessage {
         machine: turn.machine,
-        number: start.number,
+        number: Some(start.number),
         details: start.details.clone(),
     };
     let effects = carry_out_message(tx, &loaded, &turn.outputs, start.lease)?;
@@ -182,18 +191,23 @@ pub(super) fn cancel(
 
 pub(super) fn submitted(tx: &mut Tx<'_>, report: &SubmitReport) -> Result<Effects, StoreError> {
     let AttemptId { subject, step } = report.attempt;
-    outbox::remove(tx, report.attempt)?;
     let now = tx.now;
+    // Loaded first: a row that cannot be read then fails before anything has been written, and
+    // nobody else's operation has to be run again.
     match subject {
         Subject::Verification(id) => {
-            let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
+            let loaded = load_verification(tx, id)?;
+            outbox::remove(tx, report.attempt)?;
+            let Some(loaded) = loaded else { return Ok(Effects::default()) };
             let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
                 machine.handle_submitted(step, &report.link, report.outcome, now);
             })?;
             Ok(effects)
         }
         Subject::Message(id) => {
-            let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+            let loaded = load_message(tx, id)?;
+            outbox::remove(tx, report.attempt)?;
+            let Some(loaded) = loaded else { return Ok(Effects::default()) };
             turn_message(tx, loaded, report.lease, |machine| {
                 machine.handle_submitted(&report.link, report.outcome, now);
             })
@@ -250,22 +264,30 @@ pub(super) fn convert(
 pub(super) fn wake(tx: &mut Tx<'_>, limit: usize) -> Result<Woken, StoreError> {
     let now = tx.now;
     let connection = tx.connection();
-    let due = tx.caches.timers.take_due(connection, now, limit)?;
+    let due = tx.caches.timers.due_machines(connection, now, limit)?;
     let lease = Lease { until: now.after(outbox::LEASE) };
     let mut woken = Woken { count: due.len(), effects: Effects::default() };
-    for timer in due {
+    for (at, timer) in due {
         let effects = match timer {
-            Timer::Verification(id) => wake_verification(tx, id, lease)?,
-            Timer::Message(id) => match load_message(tx, id)? {
-                Some(loaded) => {
-                    turn_message(tx, loaded, lease, |machine| machine.handle_timeout(now))?
-                }
-                None => Effects::default(),
-            },
+            Timer::Verification(id) => wake_verification(tx, id, lease),
+            Timer::Message(id) => wake_message(tx, id, lease),
         };
-        woken.effects.extend(effects);
+        match effects {
+            Ok(effects) => woken.effects.extend(effects),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot wake a machine; it rests until the next start");
+                tx.caches.timers.set(timer, Some(at), None);
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(woken)
+}
+
+fn wake_message(tx: &mut Tx<'_>, id: MessageId, lease: Lease) -> Result<Effects, StoreError> {
+    let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
+    let now = tx.now;
+    turn_message(tx, loaded, lease, |machine| machine.handle_timeout(now))
 }
 
 fn wake_verification(

@@ -39,9 +39,14 @@ pub(super) fn postpone(
     attempt: AttemptId,
     due_at: Timestamp,
 ) -> Result<(), StoreError> {
-    if tx.caches.timers.has_send(attempt) {
-        push_back(tx, attempt, due_at)?;
+    if !tx.caches.timers.has_send(attempt) {
+        return Ok(());
     }
+    tx.execute(
+        "UPDATE outbox SET due_at = ?3 WHERE subject = ?1 AND step = ?2",
+        params![subject_to_blob(attempt.subject), attempt.step, signed(due_at.as_millis())],
+    )?;
+    tx.caches.timers.set_send(attempt, Some(due_at));
     Ok(())
 }
 
@@ -49,23 +54,32 @@ pub(super) fn postpone(
 pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, StoreError> {
     let mut jobs = Vec::new();
     for attempt in tx.caches.timers.due_sends(claim.now, claim.limit) {
-        let tries = tries(tx, attempt)?.saturating_add(1);
-        let job = match attempt.subject {
-            Subject::Verification(id) => load_verification(tx, id)?
-                .and_then(|loaded| send_of_verification(&loaded, attempt, tries)),
-            Subject::Message(id) => {
-                load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt, tries))
-            }
-        };
-        match job {
-            Some(job) => {
+        match load(tx, attempt) {
+            Ok(Some(job)) => {
                 push_back(tx, attempt, claim.lease.until)?;
                 jobs.push(job);
             }
-            None => remove(tx, attempt)?,
+            Ok(None) => remove(tx, attempt)?,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot send an attempt; it rests until the next start");
+                tx.caches.timers.set_send(attempt, None);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(jobs)
+}
+
+/// Returns what a link needs to send an attempt; `None` if nobody needs it any more.
+fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Option<SendJob>, StoreError> {
+    let tries = tries(tx, attempt)?.saturating_add(1);
+    Ok(match attempt.subject {
+        Subject::Verification(id) => load_verification(tx, id)?
+            .and_then(|loaded| send_of_verification(&loaded, attempt, tries)),
+        Subject::Message(id) => {
+            load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt, tries))
+        }
+    })
 }
 
 /// Frees what the last process had leased: there is only one at a time.
@@ -78,6 +92,7 @@ pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Only a claim counts as a try: what is postponed was handed out by one, or by its own start.
 fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE outbox SET due_at = ?3, tries = tries + 1 WHERE subject = ?1 AND step = ?2",

@@ -113,7 +113,8 @@ CREATE TABLE outbox (
     PRIMARY KEY (subject, step)
 ) STRICT, WITHOUT ROWID;
 
--- What waits to be told to an account. It names the machine and holds no number.
+-- What waits to be told to an account. It names the machine and holds no number. It came about
+-- at `happened_at`; its tries are counted from `created_at`, which a replay moves.
 CREATE TABLE webhook (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     account INTEGER NOT NULL,
@@ -121,6 +122,7 @@ CREATE TABLE webhook (
     url TEXT,
     subject BLOB NOT NULL,
     notice TEXT NOT NULL,
+    happened_at INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     due_at INTEGER NOT NULL,
     leased_from INTEGER,

@@ -28,7 +28,7 @@ pub(super) fn insert(
     notice: Notice,
     part: u8,
 ) -> Result<(), StoreError> {
-    let endpoint = endpoint_key(account, url);
+    let endpoint = endpoint_key(account, url, notice);
     let now = tx.now;
     let notice = match notice {
         Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
@@ -36,8 +36,8 @@ pub(super) fn insert(
     };
     tx.execute(
         "INSERT INTO webhook
-         (account, endpoint, url, subject, notice, created_at, due_at, tries, part)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, ?7)",
+         (account, endpoint, url, subject, notice, happened_at, created_at, due_at, tries, part)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, 0, ?7)",
         params![
             account.0,
             signed(endpoint),
@@ -62,8 +62,8 @@ pub(super) fn claim(
     let mut jobs = Vec::new();
     for id in tx.caches.timers.due_webhooks(claim.now, claim.limit, busy) {
         let endpoint = tx.caches.timers.endpoint_of(id).unwrap_or_default();
-        match load(tx, id, endpoint)? {
-            Some(job) => {
+        match load(tx, id, endpoint) {
+            Ok(Some(job)) => {
                 tx.execute(
                     "UPDATE webhook SET leased_from = due_at, due_at = ?2 WHERE id = ?1",
                     params![id, signed(claim.lease.until.as_millis())],
@@ -72,7 +72,12 @@ pub(super) fn claim(
                 jobs.push(job);
             }
             // What it was about has been erased or purged.
-            None => settle(tx, id, &Settlement::Done)?,
+            Ok(None) => settle(tx, id, &Settlement::Done)?,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot tell a webhook; it rests until the next start");
+                tx.caches.timers.set_webhook(id, None);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(jobs)
@@ -106,7 +111,8 @@ pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Resul
     Ok(())
 }
 
-/// Puts a webhook that was given up back, as if it were new.
+/// Puts a webhook that was given up back, to be tried as if it were new. What it tells, and when
+/// that happened, stays.
 pub(super) fn replay(tx: &mut Tx<'_>, id: i64) -> Result<bool, StoreError> {
     let now = tx.now;
     let changed = tx.execute(
@@ -127,7 +133,7 @@ pub(super) fn replay(tx: &mut Tx<'_>, id: i64) -> Result<bool, StoreError> {
 /// Lists what was given up, newest first.
 pub(super) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadWebhook>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, account, url, subject, created_at, dead_at, tries, error FROM webhook
+        "SELECT id, account, url, subject, happened_at, dead_at, tries, error FROM webhook
          WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT ?1",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -151,7 +157,8 @@ pub(super) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadWebh
 
 fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, StoreError> {
     let mut statement = tx.prepare(
-        "SELECT account, url, subject, notice, created_at, tries, part FROM webhook WHERE id = ?1",
+        "SELECT account, url, subject, notice, happened_at, tries, part, created_at
+         FROM webhook WHERE id = ?1",
     )?;
     let mut rows = statement.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -184,18 +191,23 @@ fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, Store
         account: AccountId(row.get(0)?),
         endpoint,
         url: row.get(1)?,
-        created_at: at,
+        created_at: Timestamp::from_millis(unsigned(row.get(7)?)),
         tries: row.get(5)?,
         event,
     }))
 }
 
 /// What webhooks are told apart by when one endpoint answers slowly: the host that a request
-/// named, or the account whose own URL it is.
-fn endpoint_key(account: AccountId, url: Option<&str>) -> u64 {
-    let host = url.map(|url| url.split(['/', '?', '#']).nth(2).unwrap_or(url));
+/// named, or which of the account's own two URLs it is.
+fn endpoint_key(account: AccountId, url: Option<&str>, notice: Notice) -> u64 {
+    let host = match (url, notice) {
+        (Some(url), _) => url.split(['/', '?', '#']).nth(2).unwrap_or(url),
+        (None, Notice::Receipt(_)) => "",
+        // No host has a space in it.
+        (None, Notice::Outcome(_)) => " ",
+    };
     let mut key = u64::from(account.0) ^ FNV_OFFSET;
-    for byte in host.unwrap_or_default().bytes() {
+    for byte in host.bytes() {
         key = (key ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
     }
     key

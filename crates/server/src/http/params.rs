@@ -1,4 +1,4 @@
-//! Request parameters as the Vonage clients really send them: query, form, JSON, or mislabelled.
+//! Request parameters as clients really send them: query, form, JSON, or mislabelled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,7 +80,7 @@ impl Params {
         let mut params = Self::default();
         params.add_form(query.as_bytes())?;
 
-        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii();
+        let body = without_mark(body);
         if body.is_empty() {
             return Ok(params);
         }
@@ -101,6 +101,11 @@ impl Params {
         self.values.get(name)?.last().map(String::as_str)
     }
 
+    /// Returns the last value of a name; an empty value counts as none.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
     /// Returns every value of a repeated name in the order sent, as in `id=a&id=b`.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values.get(name).into_iter().flatten().map(String::as_str)
@@ -111,6 +116,11 @@ impl Params {
         self.values
             .iter()
             .filter_map(|(name, values)| Some((name.as_str(), values.last()?.as_str())))
+    }
+
+    /// Whether a body is meant as JSON, whatever its label says.
+    pub fn is_json(body: &[u8]) -> bool {
+        without_mark(body).starts_with(b"{")
     }
 
     fn count(&self) -> usize {
@@ -176,6 +186,10 @@ pub fn basic_credentials(header: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii()
 }
 
 enum BodyForm {
@@ -338,6 +352,14 @@ mod tests {
     #[test]
     fn the_body_wins_over_the_query_and_the_last_over_the_first() {
         assert_decodes("a=1&b=2", FORM, "b=3&b=4&", &[("a", "1"), ("b", "4")]);
+    }
+
+    #[test]
+    fn an_empty_value_is_a_value_but_gives_nothing() {
+        let params = Params::decode("ref=&pin=1", None, b"").unwrap();
+        assert_eq!((params.get("ref"), params.given("ref")), (Some(""), None));
+        assert_eq!((params.get("pin"), params.given("pin")), (Some("1"), Some("1")));
+        assert_eq!((params.get("to"), params.given("to")), (None, None));
     }
 
     #[test]

@@ -1,0 +1,30 @@
+# `make run` to try it, `make test` to prove it. Both install nothing but what they name.
+
+DATA ?= data
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: run test check unit interop bench
+
+run: ## Build and start on the embedded store, with the sandbox network and a demo account.
+	cargo build --release --bin countersign
+	./target/release/countersign serve --sandbox --demo-account --data $(DATA) --listen $(LISTEN)
+
+test: check unit interop ## Everything that must pass.
+
+check: ## Formatting, lints, licences.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet
+	cargo deny --log-level error check bans licenses sources
+
+unit: ## The engine, the store, the doors over the real binary, restarts.
+	cargo test --workspace
+
+interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.
+	sh interop/setup.sh
+	cargo build --bin countersign
+	python3 interop/run.py target/debug/countersign
+
+bench: ## Full flows, next to the limit of this machine; see bench/README.md.
+	cargo build --release --bin countersign --bin bench
+	./target/release/bench flows

@@ -1,0 +1,544 @@
+//! What holds in any order of events, of both machines.
+//!
+//! A failure prints the seed that replays it and the shortest list of events that still fails.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a broken property fails its test")]
+
+use core::time::Duration;
+use std::hash::{BuildHasher as _, RandomState};
+
+use engine::{
+    AccountId, Amount, AttemptId, Channel, Code, Conversion, ErrorCode, Machine, Message,
+    MessageId, MessageStatus, NewMessage, NewVerification, Notice, Outcome, Output, Policy,
+    Progress, Receipt, ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Timestamp,
+    Turn, TypedCode, Verdict, Verification, VerificationId, VerificationState, Workflow,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_verification_keeps_its_promises_in_any_order_of_events(
+        new in new_verification(),
+        events in prop::collection::vec((pause(), verification_event()), 0..40),
+    ) {
+        let mut watched = Watched::start(new);
+        for (pause, event) in events {
+            watched.let_pass(pause);
+            watched.happen(event);
+        }
+        watched.invariant_it_ends_in_time();
+    }
+
+    #[test]
+    fn a_message_keeps_its_promises_in_any_order_of_events(
+        new in new_message(),
+        events in prop::collection::vec((pause(), message_event()), 0..30),
+    ) {
+        let mut watched = WatchedMessage::start(new);
+        for (pause, event) in events {
+            watched.let_pass(pause);
+            watched.happen(event);
+        }
+        watched.invariant_it_ends_in_time();
+    }
+}
+
+/// How much time goes by before an event.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    Millis(u64),
+    UntilTimer,
+    JustBeforeTimer,
+    Lifetime,
+}
+
+#[derive(Clone, Debug)]
+enum VerificationEvent {
+    Check { typed: Typed, nonce: u64 },
+    Cancel,
+    Submitted { step: u8, outcome: SubmitOutcome },
+    Receipt { step: u8, receipt: Receipt },
+    Conversion { converted: bool },
+    Timeout,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Typed {
+    Right,
+    RightNumber,
+    Wrong,
+}
+
+#[derive(Clone, Debug)]
+enum MessageEvent {
+    Submitted { outcome: SubmitOutcome },
+    Receipt { receipt: Receipt },
+    Conversion { converted: bool },
+    Timeout,
+}
+
+/// A verification, its twin that is stored and read back before each event, and what an observer
+/// of its outputs remembers.
+struct Watched {
+    new: NewVerification,
+    machine: Verification,
+    twin: Verification,
+    now: Timestamp,
+    sends: Vec<Channel>,
+    withdrawn: Vec<u8>,
+    charged: Vec<Amount>,
+    outcomes: Vec<(Outcome, Timestamp)>,
+    answered: Vec<(u64, Verdict)>,
+}
+
+/// What an event was answered with.
+type Answer = Option<Result<Option<Verdict>, Refusal>>;
+
+impl Watched {
+    fn start(new: NewVerification) -> Self {
+        let started = || Turn::take(Verification::start(new.clone(), START), |_| ()).0;
+        let (turn, twin) = (started(), started().machine);
+        let mut this = Self {
+            new: new.clone(),
+            machine: turn.machine,
+            twin,
+            now: START,
+            sends: Vec::new(),
+            withdrawn: Vec::new(),
+            charged: Vec::new(),
+            outcomes: Vec::new(),
+            answered: Vec::new(),
+        };
+        this.observe(&turn.outputs, false);
+        this
+    }
+
+    fn let_pass(&mut self, pause: Pause) {
+        self.now = later(self.now, pause, self.machine.poll_timeout(), self.new.policy.lifetime);
+    }
+
+    fn happen(&mut self, event: VerificationEvent) {
+        let before = self.machine.record().clone();
+        let had_ended = is_ended(&self.machine);
+        let now = self.now;
+        let machine = replace(&mut self.machine, &self.new);
+        let (turn, answer) = Turn::take(machine, |machine| apply(machine, &event, now));
+        self.machine = turn.machine;
+        let twin = restored(replace(&mut self.twin, &self.new));
+        let (twin_turn, twin_answer) = Turn::take(twin, |machine| apply(machine, &event, now));
+        self.twin = twin_turn.machine;
+
+        assert_eq!(turn.outputs, twin_turn.outputs, "a restored machine does the same");
+        assert_eq!(answer, twin_answer, "a restored machine answers the same");
+        assert_eq!(self.machine.record(), self.twin.record(), "and becomes the same");
+        assert_eq!(turn.wake_at, twin_turn.wake_at, "and sleeps as long");
+        if let Some(Err(_)) = answer {
+            assert_eq!(*self.machine.record(), before, "a refusal changes nothing");
+            assert!(turn.outputs.is_empty(), "a refusal does nothing");
+        }
+        for (then, is) in before.attempts.iter().zip(&self.machine.record().attempts) {
+            if matches!(then.progress, Progress::Reported(r) if r.status.is_final()) {
+                assert_eq!(then.progress, is.progress, "a final receipt stands");
+            }
+        }
+        self.observe(&turn.outputs, had_ended);
+        self.invariant_checks_are_limited_and_answered_truly(&event, &answer);
+        self.invariant_an_end_is_an_end();
+        if matches!(event, VerificationEvent::Timeout) {
+            self.invariant_a_timeout_is_done_with_at_once();
+        }
+    }
+
+    fn observe(&mut self, outputs: &[Output], had_ended: bool) {
+        assert!(!had_ended || outputs.is_empty(), "after the end nothing comes out: {outputs:?}");
+        for output in outputs {
+            match *output {
+                Output::Send { attempt, channel } => {
+                    assert_eq!(usize::from(attempt.step), self.sends.len(), "once and in order");
+                    let step = self.new.policy.workflow.step(attempt.step).unwrap();
+                    assert_eq!(channel, step.channel, "each over its own channel");
+                    assert!(self.now < self.expires_at(), "nothing is sent once it has expired");
+                    self.sends.push(channel);
+                }
+                Output::Withdraw { attempt } => {
+                    let AttemptId { subject, step } = attempt;
+                    assert_eq!(subject, Subject::Verification(self.new.id));
+                    assert!(usize::from(step) < self.sends.len(), "only what was sent");
+                    assert!(!self.withdrawn.contains(&step), "once");
+                    self.withdrawn.push(step);
+                }
+                Output::Charge { amount } => self.charged.push(amount),
+                Output::Notify(Notice::Outcome(outcome)) => {
+                    self.outcomes.push((outcome, self.now));
+                }
+                Output::Notify(Notice::Receipt(_)) => panic!("a verification tells no receipts"),
+            }
+        }
+        assert_eq!(self.sends.len(), self.machine.record().attempts.len(), "all is on record");
+    }
+
+    fn invariant_an_end_is_an_end(&self) {
+        let policy = &self.new.policy;
+        match self.machine.record().state {
+            VerificationState::Open { .. } => {
+                assert!(self.outcomes.is_empty() && self.charged.is_empty());
+                assert!(self.withdrawn.is_empty(), "what is open goes on");
+                assert!(self.machine.code().is_some());
+                assert!(self.machine.poll_timeout().unwrap() <= self.expires_at());
+            }
+            VerificationState::Ended { outcome, at } => {
+                assert_eq!(self.outcomes, [(outcome, at)], "it ends once");
+                let free = self.new.price == Amount::ZERO || outcome != Outcome::Verified;
+                let price = if free { vec![] } else { vec![self.new.price] };
+                assert_eq!(self.charged, price, "charged once if and only if verified");
+                assert!(self.machine.code().is_none(), "the code is forgotten");
+                assert_eq!(self.machine.poll_timeout(), None, "no timer after the end");
+                assert_eq!(outcome == Outcome::Expired, at >= self.expires_at());
+                let cancellable = at >= START.after(policy.cancel_after);
+                assert!(outcome != Outcome::Cancelled || cancellable);
+            }
+        }
+    }
+
+    fn invariant_checks_are_limited_and_answered_truly(
+        &mut self,
+        event: &VerificationEvent,
+        answer: &Answer,
+    ) {
+        let &VerificationEvent::Check { typed, nonce } = event else { return };
+        let Some(Ok(Some(verdict))) = *answer else { return };
+        if let Some((_, first)) = self.answered.iter().find(|(known, _)| *known == nonce) {
+            assert_eq!(*first, verdict, "a repeated check gets its first answer");
+            return;
+        }
+        self.answered.push((nonce, verdict));
+        let wrong = |(_, verdict): &&(u64, Verdict)| *verdict != Verdict::Match;
+        let wrong = self.answered.iter().filter(wrong).count();
+        let left = usize::from(self.new.policy.checks_max).checked_sub(wrong);
+        let left = left.unwrap_or_else(|| panic!("{wrong} wrong checks were answered"));
+        let expected = match typed {
+            Typed::Right | Typed::RightNumber => Verdict::Match,
+            Typed::Wrong => Verdict::Mismatch { checks_left: u8::try_from(left).unwrap() },
+        };
+        assert_eq!(verdict, expected);
+        assert!(self.now < self.expires_at(), "no check is answered after the expiry");
+        let failed = self.outcomes.contains(&(Outcome::Failed, self.now));
+        assert_eq!(left == 0 && expected != Verdict::Match, failed, "the last wrong check fails");
+    }
+
+    fn invariant_a_timeout_is_done_with_at_once(&mut self) {
+        let before = self.machine.record().clone();
+        let now = self.now;
+        let machine = replace(&mut self.machine, &self.new);
+        let (turn, ()) = Turn::take(machine, |machine| machine.handle_timeout(now));
+        assert_eq!(turn.outputs, [], "the second time at one instant does nothing");
+        assert_eq!(*turn.machine.record(), before);
+        assert!(turn.wake_at.is_none_or(|at| at > now), "and it does not ask for a third");
+        self.machine = turn.machine;
+    }
+
+    fn invariant_it_ends_in_time(&mut self) {
+        for _ in 0..=STEPS_MAX {
+            let Some(at) = self.machine.poll_timeout() else { break };
+            self.now = self.now.max(at);
+            self.happen(VerificationEvent::Timeout);
+        }
+        assert_eq!(self.outcomes.len(), 1, "it ends by itself after its last timer");
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        START.after(self.new.policy.lifetime)
+    }
+}
+
+/// A message, its twin that is stored and read back before each event, and what an observer of
+/// its outputs remembers.
+struct WatchedMessage {
+    new: NewMessage,
+    machine: Message,
+    twin: Message,
+    now: Timestamp,
+    told: Vec<Receipt>,
+}
+
+impl WatchedMessage {
+    fn start(new: NewMessage) -> Self {
+        let started = || Turn::take(Message::start(new.clone(), START), |_| ()).0;
+        let (turn, twin) = (started(), started().machine);
+        let attempt = AttemptId { subject: Subject::Message(new.id), step: 0 };
+        let mut expected = vec![Output::Send { attempt, channel: Channel::Sms }];
+        if new.price != Amount::ZERO {
+            expected.insert(0, Output::Charge { amount: new.price });
+        }
+        assert_eq!(turn.outputs, expected, "it is charged and sent when it is accepted");
+        Self { new, machine: turn.machine, twin, now: START, told: Vec::new() }
+    }
+
+    fn let_pass(&mut self, pause: Pause) {
+        let lifetime = self.new.expires_at.since(START);
+        self.now = later(self.now, pause, self.machine.poll_timeout(), lifetime);
+    }
+
+    fn happen(&mut self, event: MessageEvent) {
+        let before = self.machine.record().clone();
+        let now = self.now;
+        let machine = replace_message(&mut self.machine, &self.new);
+        let (turn, ()) = Turn::take(machine, |machine| apply_to_message(machine, &event, now));
+        self.machine = turn.machine;
+        let twin = restored_message(replace_message(&mut self.twin, &self.new));
+        let (twin_turn, ()) = Turn::take(twin, |machine| apply_to_message(machine, &event, now));
+        self.twin = twin_turn.machine;
+
+        assert_eq!(turn.outputs, twin_turn.outputs, "a restored machine does the same");
+        assert_eq!(self.machine.record(), self.twin.record(), "and becomes the same");
+        assert_eq!(turn.wake_at, twin_turn.wake_at, "and sleeps as long");
+        let record = self.machine.record();
+        for output in &turn.outputs {
+            match *output {
+                Output::Notify(Notice::Receipt(receipt)) => {
+                    assert_ne!(self.told.last(), Some(&receipt), "a state is not told twice");
+                    assert_eq!(record.status, MessageStatus::Reported(receipt), "only what is so");
+                    self.told.push(receipt);
+                }
+                Output::Withdraw { .. } => {
+                    assert!(matches!(event, MessageEvent::Timeout), "only what is given up");
+                    assert!(now >= self.new.expires_at);
+                }
+                Output::Send { .. } | Output::Charge { .. } => {
+                    panic!("a message is sent and charged once, at its start: {output:?}")
+                }
+                Output::Notify(Notice::Outcome(_)) => panic!("a message has no outcome"),
+            }
+        }
+        if before.status.is_final() {
+            assert_eq!(before.status, record.status, "a final state never changes");
+            assert!(turn.outputs.is_empty(), "after the end nothing comes out");
+        }
+        let told_last = self.told.last().is_some_and(|receipt| receipt.status.is_final());
+        assert_eq!(record.status.is_final(), told_last, "the end is told");
+        let timer = (!record.status.is_final()).then_some(self.new.expires_at);
+        assert_eq!(self.machine.poll_timeout(), timer, "no timer after the end");
+        let carrier_has_it = record.link.is_some();
+        let wiped = self.machine.text().is_none();
+        assert_eq!(wiped, carrier_has_it || record.status.is_final(), "the text goes in time");
+        if matches!(event, MessageEvent::Timeout) {
+            let machine = replace_message(&mut self.machine, &self.new);
+            let (turn, ()) = Turn::take(machine, |machine| machine.handle_timeout(now));
+            assert_eq!(turn.outputs, [], "the second time at one instant does nothing");
+            assert!(turn.wake_at.is_none_or(|at| at > now), "and it does not ask for a third");
+            self.machine = turn.machine;
+        }
+    }
+
+    fn invariant_it_ends_in_time(&mut self) {
+        if let Some(at) = self.machine.poll_timeout() {
+            self.now = self.now.max(at);
+            self.happen(MessageEvent::Timeout);
+        }
+        assert!(self.machine.record().status.is_final(), "it ends by itself after its timer");
+    }
+}
+
+fn apply(machine: &mut Verification, event: &VerificationEvent, now: Timestamp) -> Answer {
+    match *event {
+        VerificationEvent::Check { typed, nonce } => {
+            let typed = match typed {
+                Typed::Right => TypedCode::text("0042"),
+                Typed::RightNumber => TypedCode::Number(42),
+                Typed::Wrong => TypedCode::text("42"),
+            };
+            return Some(machine.check(&typed, nonce, now).map(Some));
+        }
+        VerificationEvent::Cancel => return Some(machine.cancel(now).map(|()| None)),
+        VerificationEvent::Submitted { step, outcome } => {
+            machine.handle_submitted(step, "link", outcome, now);
+        }
+        VerificationEvent::Receipt { step, receipt } => machine.handle_receipt(step, receipt, now),
+        VerificationEvent::Conversion { converted } => {
+            machine.handle_conversion(Conversion { converted, at: now });
+        }
+        VerificationEvent::Timeout => machine.handle_timeout(now),
+    }
+    None
+}
+
+fn apply_to_message(machine: &mut Message, event: &MessageEvent, now: Timestamp) {
+    match *event {
+        MessageEvent::Submitted { outcome } => machine.handle_submitted("link", outcome, now),
+        MessageEvent::Receipt { receipt } => machine.handle_receipt(receipt, now),
+        MessageEvent::Conversion { converted } => {
+            machine.handle_conversion(Conversion { converted, at: now });
+        }
+        MessageEvent::Timeout => machine.handle_timeout(now),
+    }
+}
+
+/// Stores a verification and reads it back, as a restart does.
+fn restored(machine: Verification) -> Verification {
+    let code = machine.code().cloned();
+    let record = machine.into_record();
+    let json = serde_json::to_string(&record).unwrap();
+    let read = serde_json::from_str(&json).unwrap();
+    assert_eq!(record, read, "a record survives its stored form");
+    Verification::restore(read, code).unwrap()
+}
+
+/// Stores a message and reads it back, as a restart does.
+fn restored_message(machine: Message) -> Message {
+    let text = machine.text().cloned();
+    let record = machine.into_record();
+    let json = serde_json::to_string(&record).unwrap();
+    let read = serde_json::from_str(&json).unwrap();
+    assert_eq!(record, read, "a record survives its stored form");
+    Message::restore(read, text).unwrap()
+}
+
+fn replace(machine: &mut Verification, new: &NewVerification) -> Verification {
+    core::mem::replace(machine, Verification::start(new.clone(), START))
+}
+
+fn replace_message(machine: &mut Message, new: &NewMessage) -> Message {
+    core::mem::replace(machine, Message::start(new.clone(), START))
+}
+
+fn is_ended(machine: &Verification) -> bool {
+    match machine.record().state {
+        VerificationState::Open { .. } => false,
+        VerificationState::Ended { .. } => true,
+    }
+}
+
+fn later(now: Timestamp, pause: Pause, timer: Option<Timestamp>, lifetime: Duration) -> Timestamp {
+    match pause {
+        Pause::Millis(millis) => now.after(Duration::from_millis(millis)),
+        Pause::UntilTimer => now.max(timer.unwrap_or(now)),
+        Pause::JustBeforeTimer => {
+            now.max(timer.map_or(now, |at| at.before(Duration::from_millis(1))))
+        }
+        Pause::Lifetime => now.after(lifetime),
+    }
+}
+
+fn pause() -> impl Strategy<Value = Pause> {
+    prop_oneof![
+        4 => (0_u64..40_000).prop_map(Pause::Millis),
+        2 => Just(Pause::Millis(0)),
+        3 => Just(Pause::UntilTimer),
+        1 => Just(Pause::JustBeforeTimer),
+        1 => Just(Pause::Lifetime),
+    ]
+}
+
+fn verification_event() -> impl Strategy<Value = VerificationEvent> {
+    let typed = prop_oneof![
+        1 => Just(Typed::Right),
+        1 => Just(Typed::RightNumber),
+        8 => Just(Typed::Wrong),
+    ];
+    // One more than there are steps: what is reported of no attempt must do no harm.
+    let step = 0..=STEPS_MAX;
+    prop_oneof![
+        4 => (typed, 0_u64..12).prop_map(|(typed, nonce)| VerificationEvent::Check { typed, nonce }),
+        1 => Just(VerificationEvent::Cancel),
+        4 => (step.clone(), submit_outcome())
+            .prop_map(|(step, outcome)| VerificationEvent::Submitted { step, outcome }),
+        4 => (step, receipt())
+            .prop_map(|(step, receipt)| VerificationEvent::Receipt { step, receipt }),
+        1 => any::<bool>().prop_map(|converted| VerificationEvent::Conversion { converted }),
+        4 => Just(VerificationEvent::Timeout),
+    ]
+}
+
+fn message_event() -> impl Strategy<Value = MessageEvent> {
+    prop_oneof![
+        2 => submit_outcome().prop_map(|outcome| MessageEvent::Submitted { outcome }),
+        4 => receipt().prop_map(|receipt| MessageEvent::Receipt { receipt }),
+        1 => any::<bool>().prop_map(|converted| MessageEvent::Conversion { converted }),
+        2 => Just(MessageEvent::Timeout),
+    ]
+}
+
+fn submit_outcome() -> impl Strategy<Value = SubmitOutcome> {
+    prop_oneof![
+        Just(SubmitOutcome::Accepted),
+        Just(SubmitOutcome::Unknown),
+        Just(SubmitOutcome::Rejected(ErrorCode::UNREACHABLE)),
+    ]
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    let status = prop_oneof![
+        Just(ReceiptStatus::Accepted),
+        Just(ReceiptStatus::Buffered),
+        Just(ReceiptStatus::Delivered),
+        Just(ReceiptStatus::Expired),
+        Just(ReceiptStatus::Failed),
+        Just(ReceiptStatus::Rejected),
+        Just(ReceiptStatus::Unknown),
+    ];
+    let error = prop_oneof![Just(ErrorCode::NONE), Just(ErrorCode::GENERAL)];
+    (status, error).prop_map(|(status, error)| Receipt { status, error })
+}
+
+fn new_verification() -> impl Strategy<Value = NewVerification> {
+    let channel = prop_oneof![Just(Channel::Sms), Just(Channel::Voice)];
+    let wait = prop_oneof![1_u64..1000, 15_000_u64..900_000, Just(60_000), Just(300_000)];
+    let step = (channel, wait)
+        .prop_map(|(channel, wait)| Step { channel, wait: Duration::from_millis(wait) });
+    let lifetime = prop_oneof![60_000_u64..3_600_000, Just(300_000)];
+    (
+        (step.clone(), prop::collection::vec(step, 0..usize::from(STEPS_MAX))),
+        lifetime,
+        0_u64..300_000,
+        1_u8..=10,
+        prop_oneof![Just(0_i64), 1_i64..1000],
+    )
+        .prop_map(|((first, rest), lifetime, cancel_after, checks_max, price)| {
+            NewVerification {
+                id: VerificationId::from_u128(1),
+                account: AccountId(1),
+                policy: Policy {
+                    workflow: Workflow::new(first, rest),
+                    lifetime: Duration::from_millis(lifetime),
+                    cancel_after: Duration::from_millis(cancel_after),
+                    checks_max,
+                },
+                price: Amount::from_units(price),
+                code: Code::parse("0042").unwrap(),
+            }
+        })
+}
+
+fn new_message() -> impl Strategy<Value = NewMessage> {
+    (1_u64..300_000, 1_u8..=16, prop_oneof![Just(0_i64), 1_i64..1000]).prop_map(
+        |(lifetime, parts, price)| NewMessage {
+            id: MessageId::from_u64(0x10),
+            account: AccountId(1),
+            expires_at: START.after(Duration::from_millis(lifetime)),
+            parts,
+            price: Amount::from_units(price),
+            text: SecretText::concat(&["Your PIN is 4815"]),
+        },
+    )
+}
+
+/// Draws a seed if the environment names none, and tells it: what is told is shown with a failure.
+#[expect(clippy::print_stderr, reason = "it is how a failure is replayed")]
+fn config() -> ProptestConfig {
+    // The default reads the environment.
+    let config = ProptestConfig::with_cases(512);
+    let seed = match config.rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => RandomState::new().hash_one(START),
+    };
+    eprintln!("replay: PROPTEST_RNG_SEED={seed} cargo test -p engine --test properties");
+    ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
+}
+
+const START: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+
+/// The longest workflow that is tried.
+const STEPS_MAX: u8 = 5;

@@ -1,0 +1,100 @@
+//! What every store promises: one suite of stories, told of each implementation.
+//!
+//! A story gets a fresh bench. To put another store to the proof, implement [`bench::Backend`]
+//! for it and add a line with [`every_story`].
+
+#[path = "store_contract/bench.rs"]
+mod bench;
+#[path = "store_contract/checks.rs"]
+mod checks;
+#[path = "store_contract/embedded.rs"]
+mod embedded;
+#[path = "store_contract/endings.rs"]
+mod endings;
+#[path = "store_contract/limits.rs"]
+mod limits;
+#[path = "store_contract/messages.rs"]
+mod messages;
+#[path = "store_contract/records.rs"]
+mod records;
+#[path = "store_contract/retention.rs"]
+mod retention;
+#[path = "store_contract/sends.rs"]
+mod sends;
+#[path = "store_contract/starts.rs"]
+mod starts;
+#[path = "store_contract/webhooks.rs"]
+mod webhooks;
+
+use bench::Bench;
+
+/// Makes a test of each story, on the backend that an expression builds.
+macro_rules! tests {
+    ($name:ident, $backend:expr, $($group:ident::$story:ident,)*) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    crate::$group::$story(crate::Bench::open($backend).await).await;
+                }
+            )*
+        }
+    };
+}
+
+/// Lists the stories once; a story that is missing here is dead code and does not compile.
+macro_rules! every_story {
+    ($name:ident, $backend:expr) => {
+        tests! {
+            $name, $backend,
+            checks::a_check_that_is_sent_again_is_answered_the_same,
+            checks::a_refused_check_leaves_the_end_to_the_timer,
+            checks::an_account_knows_nothing_of_anothers_verification,
+            checks::of_64_right_checks_at_once_one_wins_and_is_charged,
+            checks::the_third_wrong_check_fails_and_frees_the_slot,
+            endings::a_cancel_frees_slot_and_money,
+            endings::a_machine_that_ended_is_woken_no_more,
+            endings::as_many_are_woken_as_were_asked_for,
+            endings::steps_and_expiry_come_in_order,
+            endings::what_was_open_goes_on_after_a_reopening,
+            limits::a_barred_number_is_refused_until_the_bar_is_lifted,
+            limits::a_rate_is_kept_per_account_and_over_a_reopening,
+            limits::a_rate_is_kept_per_number_over_all_accounts,
+            limits::a_rate_is_kept_per_block_of_numbers,
+            limits::an_opt_out_holds_for_its_campaign_only,
+            limits::held_money_cannot_be_spent_twice,
+            messages::a_message_without_a_final_receipt_expires_after_a_reopening,
+            messages::each_receipt_is_told_once_per_part,
+            messages::receipts_may_come_in_any_order,
+            messages::two_messages_never_share_a_name,
+            records::a_credit_counts_once_per_key,
+            records::a_list_is_newest_first_and_of_one_account,
+            records::only_a_new_account_gets_its_first_balance,
+            records::what_operators_set_up_is_read_back_until_it_is_dropped,
+            retention::an_erased_number_is_sent_nothing_more,
+            retention::erasing_keeps_limits_and_opt_outs_working,
+            retention::only_what_has_ended_is_purged,
+            retention::what_a_webhook_still_tells_of_is_not_purged,
+            sends::a_conversion_does_not_move_the_stores_time,
+            sends::a_failed_send_hands_out_the_next_step,
+            sends::a_lease_is_over_at_once_after_a_reopening,
+            sends::a_leased_send_is_claimed_once_until_the_lease_runs_out,
+            sends::a_postponed_send_comes_back_when_it_is_due,
+            sends::a_receipt_may_overtake_its_submit,
+            sends::receipts_after_the_end_are_kept_and_set_nothing_off,
+            sends::what_was_withdrawn_is_never_claimed,
+            starts::a_repeated_message_is_charged_once,
+            starts::a_repeated_start_gets_its_first_answer,
+            starts::a_slot_past_its_expiry_admits_before_any_timer_fires,
+            starts::a_refused_start_leaves_an_overdue_one_to_its_timer,
+            starts::a_start_hands_out_its_send_under_a_lease,
+            starts::one_is_open_per_account_and_number,
+            webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,
+            webhooks::a_webhook_is_leased_and_tried_again_when_due,
+            webhooks::busy_endpoints_are_left_out,
+            webhooks::webhooks_wait_through_a_reopening,
+        }
+    };
+}
+
+every_story!(sqlite, crate::bench::Sqlite::fresh());

@@ -1,0 +1,331 @@
+//! What only the embedded store promises: its file, its queue, its lock.
+
+#![expect(clippy::unwrap_used, reason = "a broken story fails its test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use countersign::store::sqlite::SqliteOptions;
+use countersign::store::{CheckCode, Store, StoreError};
+use engine::{
+    MessageId, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
+};
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::bench::{
+    ALICE, BOB, Backend, Bench, CODE, NOON, NUMBER, STRANGER, Sqlite, TEXT, attempt_of, attempts,
+    open_sqlite, step, unobserved, verification_of,
+};
+
+#[tokio::test]
+async fn no_code_and_no_text_is_in_the_files_in_clear() {
+    let (mut bench, dir) = bench().await;
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.send(ALICE, NUMBER).await;
+    bench.check(ALICE, id, "5926535").await.unwrap();
+    bench.verify(ALICE, id).await;
+    bench.start(BOB, NUMBER).await;
+    for closed in [false, true] {
+        if closed {
+            bench.close();
+        }
+        let mut bytes = Vec::new();
+        for file in fs::read_dir(&dir).unwrap() {
+            bytes.extend(fs::read(file.unwrap().path()).unwrap());
+        }
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("Acme") && holds("23415"), "these are the files that hold the rows");
+        for secret in [CODE, "48159", TEXT, "7362514", "5926535"] {
+            assert!(!holds(secret), "{secret} is there in clear, closed: {closed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn codes_and_texts_are_gone_once_they_are_not_needed() {
+    let (mut bench, dir) = bench().await;
+    let sealed = |table: &str, column: &str| -> i64 {
+        let sql = format!("SELECT count({column}) FROM {table}");
+        raw(&dir).query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    let id = bench.start(ALICE, NUMBER).await;
+    let message = bench.send(ALICE, NUMBER).await;
+    assert_eq!((sealed("verification", "code"), sealed("message", "text")), (1, 1));
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.submitted(attempt_of(message), SubmitOutcome::Accepted).await;
+    assert_eq!((sealed("verification", "code"), sealed("message", "text")), (1, 0));
+    bench.pass(300);
+    bench.wake().await;
+    assert_eq!(bench.outcome(id).await, Some(Outcome::Expired));
+    assert_eq!(sealed("verification", "code"), 0);
+    for status in [ReceiptStatus::Delivered, ReceiptStatus::Failed] {
+        let message = bench.send(ALICE, NUMBER).await;
+        bench.receipt(attempt_of(message), status).await;
+        assert_eq!(sealed("message", "text"), 0, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_corrupt_row_errs_alone_and_says_which_it_is() {
+    let (mut bench, dir) = bench().await;
+    let (bad, good) = (bench.start(ALICE, NUMBER).await, bench.start(BOB, NUMBER).await);
+    spoil(&dir, bad);
+    let check = |account, id, nonce| CheckCode {
+        account,
+        id,
+        typed: TypedCode::text("9999"),
+        nonce,
+        now: bench.now,
+    };
+    let store = bench.store();
+    // Queued together, so that they share a transaction.
+    let answers = tokio::join!(
+        store.check(check(BOB, good, 1)),
+        store.check(check(ALICE, bad, 2)),
+        store.check(check(BOB, good, 3)),
+        bench.submitted(step(good, 0), SubmitOutcome::Accepted),
+    );
+    let error = answers.1.unwrap_err();
+    let StoreError::Corrupt { table, row, .. } = error else { panic!("{error}") };
+    assert_eq!((table, row), ("verification", bad.to_string()));
+    let verdict = |checks_left| Verdict::Mismatch { checks_left };
+    assert_eq!(answers.0.unwrap().unwrap().verdict, verdict(2));
+    assert_eq!(answers.2.unwrap().unwrap().verdict, verdict(1));
+    assert_eq!(bench.record(good).await.checks.len(), 2);
+    assert!(bench.store().verification(bad).await.is_err(), "reading it fails as well");
+    bench.start(ALICE, STRANGER).await;
+}
+
+#[tokio::test]
+async fn a_corrupt_row_stops_no_timer_no_send_and_no_webhook_of_others() {
+    let (mut bench, dir) = bench().await;
+    let bad = bench.start(ALICE, NUMBER).await;
+    let bad_message = bench.send(ALICE, NUMBER).await;
+    let good = bench.start(BOB, NUMBER).await;
+    let ended = bench.start(BOB, STRANGER).await;
+    for id in [ended, bench.start(ALICE, STRANGER).await] {
+        let account = bench.record(id).await.account;
+        bench.verify(account, id).await;
+    }
+    spoil(&dir, bad);
+    spoil_message(&dir, bad_message);
+    let first = "UPDATE webhook SET notice = '{' WHERE id = (SELECT min(id) FROM webhook)";
+    raw(&dir).execute(first, []).unwrap();
+    for reopened in [false, true] {
+        if reopened {
+            bench.reopen();
+        }
+        bench.pass(20);
+        assert_eq!(attempts(&bench.claim_sends().await), [step(good, 0)], "{reopened}");
+        let claimed = bench.claim_webhooks().await;
+        assert_eq!(claimed.len(), 1, "the one that can be read: {claimed:?}, {reopened}");
+    }
+    bench.pass(20);
+    let woken = bench.wake().await;
+    assert_eq!(attempts(&woken.effects.sends), [step(good, 1)]);
+    assert_eq!(bench.wake().await.count, 0, "what cannot be woken does not spin");
+    bench.pass(240);
+    assert_eq!(bench.wake().await.effects.outcomes, [Outcome::Expired]);
+}
+
+#[tokio::test]
+async fn a_code_that_was_moved_to_another_row_is_not_taken() {
+    let (mut bench, dir) = bench().await;
+    let (mine, theirs) = (bench.start(ALICE, NUMBER).await, bench.start(BOB, NUMBER).await);
+    let sql = "UPDATE verification SET code = (SELECT code FROM verification WHERE id = ?2)
+               WHERE id = ?1";
+    raw(&dir).execute(sql, params![key(theirs), key(mine)]).unwrap();
+    let check =
+        CheckCode { account: BOB, id: theirs, typed: TypedCode::text(CODE), nonce: 1, now: NOON };
+    let error = bench.store().check(check).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { table: "verification", .. }), "{error}");
+}
+
+#[test]
+fn an_operation_that_fails_after_it_has_written_takes_nobody_with_it() {
+    let runtime = Runtime::new().unwrap();
+    let (mut bench, gate) = gated(&runtime, SqliteOptions::default());
+    let id = runtime.block_on(bench.start(ALICE, NUMBER));
+    let mut same_id = bench.verification(ALICE, STRANGER);
+    same_id.new.id = id;
+    let other = bench.verification(BOB, STRANGER);
+    let check = CheckCode { account: ALICE, id, typed: TypedCode::text(CODE), nonce: 1, now: NOON };
+
+    let store = Arc::clone(bench.store());
+    gate.close(store.as_ref());
+    let checked = store.check(check);
+    let refused = store.start_verification(same_id);
+    let other = store.start_verification(other);
+    gate.open();
+    let checked = runtime.block_on(checked).unwrap().unwrap();
+    assert_eq!(checked.verdict, Verdict::Match);
+    assert!(runtime.block_on(refused).is_err(), "a name is never used twice");
+    let other = verification_of(&runtime.block_on(other).unwrap().unwrap());
+    assert_eq!(runtime.block_on(bench.balance(ALICE)), 95, "what was run again counts once");
+    assert_eq!(runtime.block_on(bench.record(id)).checks.len(), 1);
+    assert_eq!(runtime.block_on(bench.outcome(other)), None);
+    runtime.block_on(bench.start(ALICE, STRANGER));
+}
+
+#[test]
+fn a_full_queue_refuses_and_nothing_has_happened() {
+    let runtime = Runtime::new().unwrap();
+    let options = SqliteOptions { queue_max: 2, ..SqliteOptions::default() };
+    let (mut bench, gate) = gated(&runtime, options);
+    let starts = [NUMBER, NUMBER + 1, NUMBER + 2].map(|number| bench.verification(ALICE, number));
+    let ids = starts.clone().map(|start| start.new.id);
+
+    let store = bench.store();
+    gate.close(store.as_ref());
+    let answers = starts.map(|start| store.start_verification(start));
+    assert_eq!(store.depth(), 2, "two wait, the third does not");
+    gate.open();
+    let [first, second, third] = answers.map(|answer| runtime.block_on(answer));
+    assert!(first.unwrap().is_ok() && second.unwrap().is_ok());
+    let error = third.unwrap_err();
+    let StoreError::Busy { retry_after } = error else { panic!("{error}") };
+    assert!(retry_after > Duration::ZERO);
+    let found = ids.map(|id| runtime.block_on(store.verification(id)).unwrap().is_some());
+    assert_eq!(found, [true, true, false]);
+    assert_eq!(store.depth(), 0);
+}
+
+#[test]
+fn a_store_whose_writer_has_died_does_not_say_that_it_is_busy() {
+    let runtime = Runtime::new().unwrap();
+    let dir = TempDir::new().unwrap();
+    let observer = Box::new(|_| panic!("the writer dies of its observer"));
+    let store = open_sqlite(dir.path(), SqliteOptions::default(), NOON, observer).unwrap();
+    runtime.block_on(store.next_due()).unwrap();
+    for _ in 0..2 {
+        let error = runtime.block_on(store.next_due()).unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    }
+}
+
+#[test]
+fn two_stores_cannot_open_one_directory() {
+    let dir = TempDir::new().unwrap();
+    let open = || open_sqlite(dir.path(), SqliteOptions::default(), NOON, unobserved());
+    let first = open().unwrap();
+    let Err(StoreError::Unavailable(reason)) = open() else { panic!("it was opened twice") };
+    assert!(reason.contains("another server"), "{reason}");
+    drop(first);
+    open().unwrap();
+}
+
+#[test]
+fn an_older_schema_is_migrated_and_a_newer_one_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let open = || open_sqlite(dir.path(), SqliteOptions::default(), NOON, unobserved()).map(drop);
+    let version = || -> i64 {
+        raw(dir.path()).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
+    raw(dir.path()).execute_batch("PRAGMA user_version = 0").unwrap();
+    open().unwrap();
+    let newest = version();
+    assert!(newest > 0, "an empty file has become a store");
+    open().unwrap();
+    assert_eq!(version(), newest, "once");
+
+    raw(dir.path()).pragma_update(None, "user_version", newest + 1).unwrap();
+    let Err(StoreError::Unavailable(reason)) = open() else { panic!("it was opened") };
+    assert!(reason.contains("newer"), "{reason}");
+    assert_eq!(version(), newest + 1, "it is left as it was");
+}
+
+async fn bench() -> (Bench, PathBuf) {
+    let backend = Sqlite::fresh();
+    let dir = backend.path().to_owned();
+    (Bench::open(backend).await, dir)
+}
+
+/// The embedded store with a writer that can be held after a commit.
+struct Gated {
+    dir: TempDir,
+    options: SqliteOptions,
+    armed: Arc<AtomicBool>,
+    held: Sender<()>,
+    released: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Backend for Gated {
+    fn open(&self, now: Timestamp) -> Arc<dyn Store> {
+        let (armed, held) = (Arc::clone(&self.armed), self.held.clone());
+        let released = Arc::clone(&self.released);
+        let observer = Box::new(move |_| {
+            if armed.swap(false, Ordering::SeqCst) {
+                held.send(()).unwrap();
+                released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }
+        });
+        Arc::new(open_sqlite(self.dir.path(), self.options.clone(), now, observer).unwrap())
+    }
+}
+
+/// The test's end of a [`Gated`] store.
+struct Gate {
+    armed: Arc<AtomicBool>,
+    held: Receiver<()>,
+    release: Sender<()>,
+}
+
+impl Gate {
+    /// Holds the writer with an empty queue.
+    fn close(&self, store: &dyn Store) {
+        self.hold_after_next_commit();
+        drop(store.next_due());
+        self.held.recv_timeout(PATIENCE).unwrap();
+        if store.depth() > 0 {
+            // It was still busy with an earlier commit: the one that was asked for comes now.
+            self.hold_after_next_commit();
+            self.open();
+            self.held.recv_timeout(PATIENCE).unwrap();
+        }
+    }
+
+    fn hold_after_next_commit(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        self.release.send(()).unwrap();
+    }
+}
+
+fn gated(runtime: &Runtime, options: SqliteOptions) -> (Bench, Gate) {
+    let armed = Arc::<AtomicBool>::default();
+    let (held, is_held) = channel();
+    let (release, released) = channel();
+    let gate = Gate { armed: Arc::clone(&armed), held: is_held, release };
+    let released = Arc::new(Mutex::new(released));
+    let backend = Gated { dir: TempDir::new().unwrap(), options, armed, held, released };
+    (runtime.block_on(Bench::open(backend)), gate)
+}
+
+/// How long a writer is waited for before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn raw(dir: &Path) -> Connection {
+    Connection::open(dir.join("countersign.db")).unwrap()
+}
+
+fn key(id: VerificationId) -> [u8; 16] {
+    id.as_u128().to_be_bytes()
+}
+
+fn spoil(dir: &Path, id: VerificationId) {
+    let sql = "UPDATE verification SET record = '{\"id\":' WHERE id = ?1";
+    assert_eq!(raw(dir).execute(sql, params![key(id)]).unwrap(), 1);
+}
+
+fn spoil_message(dir: &Path, id: MessageId) {
+    let sql = "UPDATE message SET record = 'no JSON' WHERE id = ?1";
+    assert_eq!(raw(dir).execute(sql, params![id.as_u64().cast_signed()]).unwrap(), 1);
+}

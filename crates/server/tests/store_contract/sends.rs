@@ -1,0 +1,125 @@
+//! The outbox of attempts: leases, postponements, withdrawals, and what links report.
+
+#![expect(clippy::unwrap_used, reason = "a broken story fails its test")]
+
+use std::time::Duration;
+
+use engine::{
+    Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
+    Timestamp, VerificationId,
+};
+
+use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempts, step};
+
+pub(crate) async fn a_leased_send_is_claimed_once_until_the_lease_runs_out(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let due = bench.store().next_due().await.unwrap();
+    assert_eq!(due.send, Some(bench.now.after(LEASE)));
+    bench.pass(19);
+    assert!(bench.claim_sends().await.is_empty(), "the start has leased it");
+    bench.pass(1);
+    let claimed = bench.claim_sends().await;
+    assert_eq!(attempts(&claimed), [step(id, 0)]);
+    assert_eq!(claimed.first().unwrap().tries, 1, "the start was the first to try");
+    assert!(bench.claim_sends().await.is_empty(), "the claim has leased it");
+    bench.pass(20);
+    assert_eq!(bench.claim_sends().await.first().unwrap().tries, 2);
+}
+
+pub(crate) async fn a_lease_is_over_at_once_after_a_reopening(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.reopen();
+    assert_eq!(attempts(&bench.claim_sends().await), [step(id, 0)]);
+    bench.reopen();
+    assert_eq!(attempts(&bench.claim_sends().await), [step(id, 0)]);
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.reopen();
+    assert!(bench.claim_sends().await.is_empty(), "what was sent stays sent");
+}
+
+pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let due_at = bench.now.after(Duration::from_secs(200));
+    bench.store().postpone(step(id, 0), due_at).await.unwrap();
+    bench.pass(25);
+    assert!(bench.claim_sends().await.is_empty(), "not yet, though the lease has run out");
+    // A due time is no clock: what is due in 200 seconds does not make it 200 seconds later.
+    let woken = bench.wake().await;
+    assert_eq!(woken.count, 0, "no step is due");
+    bench.pass(175);
+    let claimed = bench.claim_sends().await;
+    assert_eq!(attempts(&claimed), [step(id, 0)]);
+    assert_eq!(claimed.first().unwrap().tries, 1, "one try, however often it was put back");
+}
+
+pub(crate) async fn a_conversion_does_not_move_the_stores_time(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let far = Timestamp::from_millis(bench.now.as_millis() * 2);
+    let conversion = Conversion { converted: true, at: far };
+    bench.store().convert(ALICE, Subject::Verification(id), conversion).await.unwrap();
+    let other = bench.start(ALICE, NUMBER + 1).await;
+    assert_eq!(bench.record(other).await.created_at, bench.now);
+    assert!(bench.check(ALICE, id, CODE).await.is_ok(), "the code can still be typed");
+}
+
+pub(crate) async fn a_failed_send_hands_out_the_next_step(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.pass(5);
+    let rejected = SubmitOutcome::Rejected(ErrorCode::UNREACHABLE);
+    let effects = bench.submitted(step(id, 0), rejected).await;
+    assert_eq!(attempts(&effects.sends), [step(id, 1)], "at once");
+    let again = bench.submitted(step(id, 0), rejected).await;
+    assert!(again.sends.is_empty(), "a repeated report sends nothing more");
+    assert!(bench.claim_sends().await.is_empty(), "the reporter has leased it");
+    bench.pass(20);
+    assert_eq!(attempts(&bench.claim_sends().await), [step(id, 1)]);
+    bench.submitted(step(id, 1), SubmitOutcome::Accepted).await;
+    let effects = bench.receipt(step(id, 1), ReceiptStatus::Failed).await;
+    assert!(effects.sends.is_empty() && effects.outcomes.is_empty(), "there is no third step");
+    bench.pass(60);
+    assert!(bench.claim_sends().await.is_empty());
+    bench.verify(ALICE, id).await;
+}
+
+pub(crate) async fn what_was_withdrawn_is_never_claimed(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    assert_eq!(bench.verify(ALICE, id).await.withdrawals, [step(id, 0)]);
+    bench.store().postpone(step(id, 0), bench.now).await.unwrap();
+    bench.pass(100);
+    assert!(bench.claim_sends().await.is_empty());
+    bench.reopen();
+    assert!(bench.claim_sends().await.is_empty());
+    assert_eq!(progress(&bench, id).await, Progress::Withdrawn);
+}
+
+pub(crate) async fn a_receipt_may_overtake_its_submit(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let receipt = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+    bench.receipt(step(id, 0), receipt.status).await;
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    assert_eq!(progress(&bench, id).await, Progress::Reported(receipt));
+    let link = bench.record(id).await.attempts.first().unwrap().link.clone();
+    assert_eq!(link.as_deref(), Some("carrier"), "who carried it is known nevertheless");
+    bench.pass(30);
+    assert!(bench.claim_sends().await.is_empty(), "it is not sent again");
+}
+
+pub(crate) async fn receipts_after_the_end_are_kept_and_set_nothing_off(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.verify(ALICE, id).await;
+    let told = bench.claim_webhooks().await.len();
+    let effects = bench.receipt(step(id, 0), ReceiptStatus::Failed).await;
+    assert!(effects.sends.is_empty() && effects.outcomes.is_empty() && !effects.webhooks);
+    let receipt = Receipt { status: ReceiptStatus::Failed, error: ErrorCode::NONE };
+    assert_eq!(progress(&bench, id).await, Progress::Reported(receipt));
+    assert_eq!(bench.outcome(id).await, Some(Outcome::Verified));
+    assert_eq!((told, bench.balance(ALICE).await), (1, 95));
+    let nobody = step(VerificationId::from_u128(5), 0);
+    let effects = bench.receipt(nobody, ReceiptStatus::Failed).await;
+    assert!(effects.sends.is_empty(), "a receipt of nothing changes nothing");
+}
+
+async fn progress(bench: &Bench, id: VerificationId) -> Progress {
+    bench.record(id).await.attempts.first().unwrap().progress
+}

@@ -1,0 +1,117 @@
+//! The house rules that no compiler knows.
+#![expect(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn the_engine_imports_nothing_of_ours_and_no_io() {
+    let packages = metadata();
+    let engine = dependencies(&packages, "engine");
+    let allowed = ["proptest", "rlibphonenumber", "serde", "serde_json", "subtle", "zeroize"];
+    let extra: Vec<_> = engine.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+    assert!(extra.is_empty(), "the engine depends on {extra:?}");
+}
+
+#[test]
+fn every_direct_dependency_has_its_line_in_the_architecture() {
+    let architecture = read("ARCHITECTURE.md");
+    let packages = metadata();
+    for package in ["engine", "countersign", "bench"] {
+        for name in dependencies(&packages, package) {
+            let ours = ["engine", "countersign", "bench"].contains(&name.as_str());
+            let told = architecture.contains(&format!("`{name}`"));
+            assert!(ours || told, "ARCHITECTURE.md does not say why {name}");
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_600_lines() {
+    for path in sources() {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 600, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    for path in sources() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//! "), "{} does not begin with //!", path.display());
+    }
+}
+
+#[test]
+fn there_is_no_file_for_odds_and_ends() {
+    for path in sources() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let banned = ["common", "helpers", "misc", "types", "util", "utils"];
+        assert!(!banned.contains(&name), "{}", path.display());
+    }
+}
+
+#[test]
+fn production_code_does_not_know_that_it_is_tested() {
+    for path in sources().into_iter().filter(|path| path.to_str().unwrap().contains("/src/")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let production = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        assert!(!production.contains("cfg(test)"), "{}", path.display());
+        assert!(!production.contains("test_mode"), "{}", path.display());
+    }
+}
+
+#[test]
+fn only_the_clock_and_the_seal_draw_randomness() {
+    for path in sources().into_iter().filter(|path| path.to_str().unwrap().contains("/src/")) {
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let randomness =
+            text.contains("SystemRandom") && !["clock.rs", "seal.rs"].contains(&file.as_str());
+        assert!(!randomness, "{} draws randomness", path.display());
+    }
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn dependencies(metadata: &Value, package: &str) -> BTreeSet<String> {
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|found| found["name"] == package).unwrap();
+    let dependencies = package["dependencies"].as_array().unwrap();
+    dependencies.iter().map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("crates"), root().join("bench")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,41 @@
+"""PyPI `vonage` 3: the calls of `nexmo` 2 behind namespaces, and hosts that may carry a port."""
+
+import vonage
+from plain_http import PlainHttp
+from wire import answer_calls
+
+
+def build(hello):
+    """The calls of this client."""
+    host = f"{hello['host']}:{hello['port']}"
+
+    def client(auth):
+        secret = "not-the-secret" if auth == "wrong" else hello["api_secret"]
+        signing = "not-the-secret" if auth == "missigned" else hello["signature_secret"]
+        made = vonage.Client(key=hello["api_key"], secret=secret, signature_secret=signing)
+        made.host(host)
+        made.api_host(host)
+        made.session.mount(f"https://{host}", PlainHttp())
+        return made
+
+    def send(auth, params):
+        return client(auth).short_codes.send_2fa_message(params)
+
+    def send_signed(auth, params):
+        made = client(auth)
+        return made.post(made.host(), "/sc/us/2fa/json", params, supports_signature_auth=True)
+
+    def convert(message_id, delivered):
+        client("good").sms.submit_sms_conversion(message_id, delivered)
+        return True
+
+    def webhook_is_genuine(params):
+        return client("signed").check_signature(params)
+
+    return {
+        "send": send, "send_signed": send_signed, "convert": convert,
+        "webhook_is_genuine": webhook_is_genuine,
+    }
+
+
+answer_calls(build)

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Runs clients that others wrote against a Countersign binary: `run.py BINARY [--only WORD]`.
+
+Prints a line a story and closes with the count; exits non-zero when a story failed.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from suite import guide, textmagic, vonage  # noqa: E402
+from suite.driver import Driver  # noqa: E402
+from suite.packages import HERE, Packages  # noqa: E402
+from suite.server import Server  # noqa: E402
+from suite.stories import Stories  # noqa: E402
+from suite.webhook import Receiver  # noqa: E402
+
+DRIVERS = HERE / "drivers"
+
+# Who plays the 2FA door's stories: name, package set, driver and its arguments, receipt method.
+VONAGE = [
+    ("nexmo 2.5.2 (PyPI)", "nexmo-py-2", ["nexmo_py_2.py"], "get"),
+    ("vonage 3.15.0 (PyPI)", "vonage-py-3", ["vonage_py_3.py"], "post"),
+    ("vonage 4.9.1 (PyPI)", "vonage-py-4", ["vonage_py_4.py"], "post-json"),
+    ("nexmo 2.9.1 (npm)", "nexmo-js-2", ["vonage_js_2.js", "nexmo"], "get"),
+    ("server-sdk 2.11.3 (npm)", "vonage-js-2", ["vonage_js_2.js", "@vonage/server-sdk"], "post"),
+    ("server-sdk 3.30.1 (npm)", "vonage-js-3", ["vonage_js_3.js"], "post-json"),
+]
+
+# Who plays the Textmagic door's stories: name, package set, driver and its arguments.
+TEXTMAGIC = [
+    ("textmagic 2.0.3 (PyPI)", "textmagic-py-2", ["textmagic_py_2.py"]),
+    ("textmagic-client 2.0.23575 (npm)", "textmagic-client-2", ["textmagic_client.js"]),
+    ("textmagic-client 3.0.50062 (npm)", "textmagic-client-3", ["textmagic_client.js"]),
+    ("textmagic-rest-client 1.0.11 (npm)", "textmagic-rest-client-1", ["textmagic_rest_1.js"]),
+    ("textmagic guide as form", "textmagic-py-2", ["textmagic_guide.py", "form"]),
+    ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
+]
+
+
+def arguments():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary", help="the countersign binary to test")
+    parser.add_argument("--only", default="", help="run only clients whose name contains this")
+    parser.add_argument(
+        "--cache", default=str(HERE.parent / "target" / "interop"),
+        help="where the clients' packages are installed",
+    )
+    return parser.parse_args()
+
+
+def driver_of(packages, package_set, script, server):
+    """The driver of one client, pointed at one server."""
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    if script[0].endswith(".py"):
+        runtime = packages.python(package_set)
+    else:
+        runtime = "node"
+        environment["NODE_PATH"] = packages.node(package_set)
+    hello = {**server.demo, "host": "127.0.0.1", "port": server.port}
+    return Driver([runtime, str(DRIVERS / script[0]), *script[1:]], environment, hello)
+
+
+@contextlib.contextmanager
+def server_of(stories, binary):
+    """A server of one's own, whose log is shown when a story told to it fails."""
+    failed_before = stories.failed
+    with Server(binary) as server:
+        broke = True
+        try:
+            yield server
+            broke = False
+        finally:
+            if broke or stories.failed > failed_before:
+                print("      the server's log ends with:", flush=True)
+                print("        " + server.last_words().replace("\n", "\n        "), flush=True)
+
+
+def play_vonage(stories, packages, binary, who, package_set, script, method):
+    """Plays the 2FA door's stories with one client and a server of its own."""
+    with stories.watch(who, "the client gets through its stories"):
+        with server_of(stories, binary) as server, Receiver() as receiver:
+            with driver_of(packages, package_set, script, server) as driver:
+                vonage.tell_all(stories, who, driver, server, receiver, method)
+
+
+def play_textmagic(stories, packages, binary, who, package_set, script):
+    """Plays the Textmagic door's stories with one client and a server of its own."""
+    with stories.watch(who, "the client gets through its stories"):
+        with server_of(stories, binary) as server:
+            with driver_of(packages, package_set, script, server) as driver:
+                textmagic.tell_all(stories, who, driver, server)
+
+
+def play_guide(stories, packages, binary, who, language):
+    """Plays the 2FA guide's stories in one language and with a server of its own."""
+    with stories.watch(who, "the guide gets through its stories"):
+        with server_of(stories, binary) as server:
+            guide.tell_all(stories, who, language, server, packages)
+
+
+def main():
+    """Plays everybody that was asked for, then prints the count."""
+    asked = arguments()
+    packages = Packages(asked.cache)
+    stories = Stories()
+    for client in VONAGE:
+        if asked.only in client[0]:
+            play_vonage(stories, packages, asked.binary, *client)
+    for client in TEXTMAGIC:
+        if asked.only in client[0]:
+            play_textmagic(stories, packages, asked.binary, *client)
+    for language in guide.LANGUAGES:
+        who = f"2FA guide in {language.name}"
+        if asked.only in who:
+            play_guide(stories, packages, asked.binary, who, language)
+    print(stories.closing_line())
+    return 0 if stories.failed == 0 and stories.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Installs what the interop suite needs and this machine lacks: PHP with curl, Ruby, Node, venv.
+set -eu
+
+missing=''
+php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
+command -v ruby >/dev/null || missing="$missing ruby"
+command -v node >/dev/null || missing="$missing nodejs"
+command -v npm >/dev/null || missing="$missing npm"
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+
+if [ -z "$missing" ]; then
+    exit 0
+fi
+
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=''
+elif command -v sudo >/dev/null; then
+    as_root='sudo'
+else
+    echo "interop: please install as root:$missing" >&2
+    exit 1
+fi
+
+if ! command -v apt-get >/dev/null; then
+    echo "interop: there is no apt-get here; please install by hand:$missing" >&2
+    exit 1
+fi
+
+echo "interop: installing$missing"
+$as_root apt-get -qq update
+# shellcheck disable=SC2086 # The list is meant to be split into words.
+$as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install --yes --no-install-recommends $missing >/dev/null
