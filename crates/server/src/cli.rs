@@ -178,9 +178,9 @@ const ABOUT: &str = "\
 First steps:
   countersign serve --sandbox --data data
   countersign account create \"My shop\" --balance 25
-  countersign key create 1 textmagic
-  countersign number add 1 MyShop
-  countersign verify start 1 +447700900123 \"My shop\"
+  countersign key create --account 1 --kind textmagic
+  countersign number add --account 1 MyShop
+  countersign verify start --account 1 +447700900123 \"My shop\"
 
 All commands but serve, config, openapi and seal-key ask a running server. They find it by the
 folder that it keeps its data in: --data DIR, the same as for serve.";

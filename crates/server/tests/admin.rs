@@ -330,17 +330,21 @@ async fn the_command_line_tells_the_same_story() {
     assert_eq!(complaint, "countersign: checks_max: is 99; must be 1 to 10 checks\n");
 
     std::fs::write(server.dir().join("secret"), "the-vendors-own-key\n").unwrap();
-    let key = ["key", "create", "1", "textmagic", "--name", "shop", "--secret-file", "secret"];
-    assert!(server.cli(&key).contains("the-vendors-own-key"));
-    assert!(!server.cli(&["key", "list", "1"]).contains("the-vendors-own-key"));
-    server.cli(&["number", "add", "1", "MyShop"]);
+    let key =
+        ["--account", "1", "--kind", "textmagic", "--name", "shop", "--secret-file", "secret"];
+    assert!(
+        server.cli(&[&["key", "create"], key.as_slice()].concat()).contains("the-vendors-own-key")
+    );
+    assert!(!server.cli(&["key", "list", "--account", "1"]).contains("the-vendors-own-key"));
+    server.cli(&["number", "add", "--account", "1", "MyShop"]);
     let campaign = ["--campaign", "Codes", "--help-text", "Codes of Shop", "--country", "us"];
-    server.cli(&[&["number", "add", "1", "12345"], campaign.as_slice()].concat());
-    server.cli(&["template", "add", "1", "Your PIN is ${pin}", "--index", "0"]);
+    server.cli(&[&["number", "add", "--account", "1", "12345"], campaign.as_slice()].concat());
+    server.cli(&["template", "add", "--account", "1", "Your PIN is ${pin}", "--index", "0"]);
     server.cli(&["price", "set", "verification", "0.05", "--account", "1"]);
-    server.cli(&["balance", "credit", "1", "-5"]);
+    server.cli(&["balance", "credit", "--account", "1", "-5"]);
 
-    let start = ["verify", "start", "1", "+447700900123", "Shop", "--workflow", "6", "--json"];
+    let start =
+        ["verify", "start", "--account", "1", "+447700900123", "Shop", "--workflow", "6", "--json"];
     let started: Value = serde_json::from_str(&server.cli(&start)).unwrap();
     let id = text(&started["id"]);
     let code = code_in(&server.nth_text("447700900123", 1).await);
@@ -350,19 +354,20 @@ async fn the_command_line_tells_the_same_story() {
     assert_eq!(server.cli(&["verify", "check", &id, &code]), "The code is right.\n");
     assert!(server.cli(&["verify", "show", &id]).contains("verified"));
     assert!(server.cli_refused(&["verify", "cancel", &id]).contains("has ended: verified"));
-    assert!(server.cli(&["verify", "list", "1"]).contains(&id));
+    assert!(server.cli(&["verify", "list", "--account", "1"]).contains(&id));
 
-    let send = ["send", "1", "+12015550123", "--pin", "4815", "--template", "0", "--json"];
+    let send =
+        ["send", "--account", "1", "+12015550123", "--pin", "4815", "--template", "0", "--json"];
     let sent: Value = serde_json::from_str(&server.cli(&send)).unwrap();
     assert_eq!(code_in(&server.nth_text("12015550123", 1).await), "4815");
     let shown = server.cli(&["message", "show", &text(&sent["id"])]);
     assert!(shown.contains("12345") && !shown.contains("4815"), "{shown}");
-    insta::assert_snapshot!(server.cli(&["balance", "show", "1"]), @r"
+    insta::assert_snapshot!(server.cli(&["balance", "show", "--account", "1"]), @r"
     balance   19.95000000
     currency  EUR
     ledger    19.95000000
     ");
-    insta::assert_snapshot!(server.cli(&["number", "list", "1"]), @r"
+    insta::assert_snapshot!(server.cli(&["number", "list", "--account", "1"]), @r"
     ID  VALUE   COUNTRIES  FALLBACK  CAMPAIGN.NAME
     1   MyShop  -          no        -
     2   12345   US         no        Codes
@@ -391,6 +396,7 @@ async fn an_erased_number_is_nowhere_and_stays_barred() {
     let server = &shop.server;
     let (_, started) = shop.verify("+447700900123").await;
     let id = text(&started["verifyId"]);
+    server.nth_text("447700900123", 1).await;
     let reason = json!({ "reason": "asked by its owner" });
     let (status, _) = server.admin(Method::PUT, "/barred/+447700900123", reason).await;
     assert_eq!(status, StatusCode::OK);
@@ -398,6 +404,7 @@ async fn an_erased_number_is_nowhere_and_stays_barred() {
 
     let erased = server.admin_post("/erase", json!({ "number": "+44 7700 900123" })).await;
     assert_eq!(erased, json!({ "rows": 2 }));
+    assert_eq!(server.inbox("447700900123").await["messages"], json!([]));
     assert_eq!(server.admin_get("/barred").await["items"][0]["number"], Value::Null);
     assert_eq!(server.admin_get(&format!("/verifications/{id}")).await["phone"], Value::Null);
     assert_eq!(server.admin_get("/barred/447700900123").await["reason"], "asked by its owner");
@@ -425,6 +432,41 @@ async fn whoever_opted_out_gets_no_message_until_they_opt_in() {
     let back = shop.server.admin_get(path).await;
     assert_eq!((&back["opted_out_at"], back["opted_in_at"].is_string()), (&Value::Null, true));
     shop.server.admin_post("/messages", message).await;
+}
+
+#[tokio::test]
+async fn a_repeated_message_is_sent_and_paid_once() {
+    let shop = Shop::open().await;
+    let price = json!({ "item": "sms", "amount": "1" });
+    shop.server.admin(Method::PUT, "/prices", price).await;
+    let send = |pin: &str| {
+        let body = json!({ "account": 1, "to": "+12015550123", "text": "${pin}", "pin": pin });
+        let request = shop.server.post("/admin/v1/messages").bearer_auth(shop.server.token());
+        let request = request.header("idempotency-key", "order-7").json(&body);
+        async move {
+            let answer = request.send().await.unwrap();
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+        }
+    };
+    let first = send("4815").await;
+    assert_eq!(first.1["balance"], "24.00000000");
+    assert_eq!(send("4815").await, first);
+    assert_eq!(send("4816").await.1["code"], "idempotency_mismatch");
+    assert_eq!(shop.server.admin_get("/accounts/1/balance").await["balance"], "24.00000000");
+}
+
+#[tokio::test]
+async fn what_is_stored_out_of_range_does_not_stand_in_the_way_of_a_change() {
+    // The demo account's rates are more than anybody may set.
+    let server = TestServer::start().await;
+    let path = format!("/accounts/{}", server.demo("account_id"));
+    let patch =
+        json!({ "dlr_url": "http://127.0.0.1:9/", "dlr_method": "get", "dlr_signed": false });
+    let (status, changed) = server.admin(Method::PATCH, &path, patch).await;
+    assert_eq!(
+        (status, &changed["settings"]["dlr_url"]),
+        (StatusCode::OK, &json!("http://127.0.0.1:9/"))
+    );
 }
 
 #[tokio::test]

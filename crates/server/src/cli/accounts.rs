@@ -71,8 +71,10 @@ pub(super) enum KeyCommand {
     #[command(after_help = KEY_EXAMPLE)]
     Create {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// Which API it opens: vonage or textmagic; or webhook, to sign outcome webhooks.
+        #[arg(long)]
         kind: String,
         /// A note for people.
         #[arg(long)]
@@ -80,6 +82,9 @@ pub(super) enum KeyCommand {
         /// Your own `api_key` or username, if you have one from a vendor.
         #[arg(long)]
         name: Option<String>,
+        /// Your own secret. Other users of this machine may see it while the command runs.
+        #[arg(long, conflicts_with = "secret_file")]
+        secret: Option<String>,
         /// A file with your own secret; - for standard input.
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
@@ -91,15 +96,19 @@ pub(super) enum KeyCommand {
         signature_method: Option<String>,
     },
     /// List an account's keys, without their secrets.
-    #[command(after_help = "Example:\n  countersign key list 1")]
+    #[command(after_help = "Example:\n  countersign key list --account 1")]
     List {
         /// The account.
+        #[arg(long)]
         account: u32,
     },
     /// Change a key's label or the method of its signatures.
-    #[command(after_help = "Example:\n  countersign key set 1 2 --signature-method sha256")]
+    #[command(
+        after_help = "Example:\n  countersign key set --account 1 2 --signature-method sha256"
+    )]
     Set {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The key's identifier.
         key: u32,
@@ -111,9 +120,10 @@ pub(super) enum KeyCommand {
         signature_method: Option<String>,
     },
     /// Delete a key: from then on it opens nothing.
-    #[command(after_help = "Example:\n  countersign key drop 1 2")]
+    #[command(after_help = "Example:\n  countersign key drop --account 1 2")]
     Drop {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The key's identifier.
         key: u32,
@@ -129,11 +139,12 @@ impl KeyCommand {
                 kind,
                 label,
                 name,
+                secret,
                 secret_file,
                 signature_secret_file,
                 signature_method,
             } => {
-                let secret = given_secret(secret_file.as_deref())?;
+                let secret = given_secret(secret_file.as_deref())?.or(secret);
                 let signature_secret = given_secret(signature_secret_file.as_deref())?;
                 let body = json!({
                     "kind": kind, "label": label, "name": name, "secret": secret,
@@ -165,6 +176,7 @@ pub(super) enum NumberCommand {
     #[command(after_help = NUMBER_EXAMPLE)]
     Add {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The short code, the number in international form, or the name.
         value: String,
@@ -185,15 +197,17 @@ pub(super) enum NumberCommand {
         start_allowed: bool,
     },
     /// List what an account sends from.
-    #[command(after_help = "Example:\n  countersign number list 1")]
+    #[command(after_help = "Example:\n  countersign number list --account 1")]
     List {
         /// The account.
+        #[arg(long)]
         account: u32,
     },
     /// Take a number away from an account.
-    #[command(after_help = "Example:\n  countersign number drop 1 3")]
+    #[command(after_help = "Example:\n  countersign number drop --account 1 3")]
     Drop {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The number's identifier.
         number: u32,
@@ -241,6 +255,7 @@ pub(super) enum TemplateCommand {
     #[command(after_help = TEMPLATE_EXAMPLE)]
     Add {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The text, with ${pin}.
         text: String,
@@ -252,15 +267,17 @@ pub(super) enum TemplateCommand {
         locale: Option<String>,
     },
     /// List an account's own texts.
-    #[command(after_help = "Example:\n  countersign template list 1")]
+    #[command(after_help = "Example:\n  countersign template list --account 1")]
     List {
         /// The account.
+        #[arg(long)]
         account: u32,
     },
     /// Delete a text.
-    #[command(after_help = "Example:\n  countersign template drop 1 2")]
+    #[command(after_help = "Example:\n  countersign template drop --account 1 2")]
     Drop {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// The text's identifier.
         template: u32,
@@ -331,21 +348,21 @@ dlr_method (get, post, post-json), dlr_signed, webhook_url, conversion, webotp_h
 
 const KEY_EXAMPLE: &str = "\
 Examples:
-  countersign key create 1 textmagic
-  countersign key create 1 vonage --name a1b2c3d4 --secret-file secret.txt
+  countersign key create --account 1 --kind textmagic
+  countersign key create --account 1 --kind vonage --name a1b2c3d4 --secret-file secret.txt
 
 With the name and secret that you have from a vendor, your clients change the base URL only.";
 
 const NUMBER_EXAMPLE: &str = "\
 Examples:
-  countersign number add 1 MyShop
-  countersign number add 1 +447700900000 --fallback
-  countersign number add 1 12345 --country US --campaign \"My shop\" --help-text \"My shop: codes\"";
+  countersign number add --account 1 MyShop
+  countersign number add --account 1 +447700900000 --fallback
+  countersign number add --account 1 12345 --campaign \"My shop\" --help-text \"My codes\"";
 
 const TEMPLATE_EXAMPLE: &str = "\
 Examples:
-  countersign template add 1 'Your PIN is ${pin}' --index 0
-  countersign template add 1 '${brand}: ${pin} is your code' --locale en-gb";
+  countersign template add --account 1 'Your PIN is ${pin}' --index 0
+  countersign template add --account 1 '${brand}: ${pin} is your code' --locale en-gb";
 
 #[cfg(test)]
 mod tests {

@@ -70,15 +70,17 @@ impl PriceCommand {
 #[derive(Subcommand)]
 pub(super) enum BalanceCommand {
     /// Show an account's balance.
-    #[command(after_help = "Example:\n  countersign balance show 1")]
+    #[command(after_help = "Example:\n  countersign balance show --account 1")]
     Show {
         /// The account.
+        #[arg(long)]
         account: u32,
     },
     /// Add to an account's balance.
     #[command(after_help = CREDIT_EXAMPLE)]
     Credit {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// How much; negative to take away.
         #[arg(allow_negative_numbers = true)]
@@ -115,4 +117,4 @@ Examples:
 
 const CREDIT_EXAMPLE: &str = "\
 Example:
-  countersign balance credit 1 25.00 --key invoice-2026-11";
+  countersign balance credit --account 1 25.00 --key invoice-2026-11";

@@ -9,6 +9,7 @@ use super::client::{Call, Complaint, View};
 #[derive(Args)]
 pub(super) struct Send {
     /// Who pays.
+    #[arg(long)]
     account: u32,
     /// The number to send to.
     to: String,
@@ -61,6 +62,7 @@ pub(super) enum VerifyCommand {
     #[command(after_help = START_EXAMPLE)]
     Start {
         /// Who pays.
+        #[arg(long)]
         account: u32,
         /// The number to verify.
         phone: String,
@@ -103,9 +105,10 @@ pub(super) enum VerifyCommand {
         id: String,
     },
     /// List an account's verifications, newest first.
-    #[command(after_help = "Example:\n  countersign verify list 1 --limit 50")]
+    #[command(after_help = "Example:\n  countersign verify list --account 1 --limit 50")]
     List {
         /// The account.
+        #[arg(long)]
         account: u32,
         /// Only those before this one.
         #[arg(long, value_name = "ID")]
@@ -217,13 +220,13 @@ pub(super) fn status() -> Call {
 /// Shown below the help.
 pub(super) const SEND_EXAMPLE: &str = "\
 Examples:
-  countersign send 1 +12015550123 --pin 4815 --template 0
-  countersign send 1 +447700900123 --pin 4815 --text 'Your PIN is ${pin}'";
+  countersign send --account 1 +12015550123 --pin 4815 --template 0
+  countersign send --account 1 +447700900123 --pin 4815 --text 'Your PIN is ${pin}'";
 
 const START_EXAMPLE: &str = "\
 Examples:
-  countersign verify start 1 +447700900123 \"My shop\"
-  countersign verify start 1 07700900123 \"My shop\" --country GB --workflow 6 --code-length 6";
+  countersign verify start --account 1 +447700900123 \"My shop\"
+  countersign verify start --account 1 07700900123 \"My shop\" --country GB --workflow 6 --code-length 6";
 
 const CHECK_EXAMPLE: &str = "\
 Example:

@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::Door;
 use super::problem::Problem;
 use crate::directory::{Account, Directory, numbering};
-use crate::http::App;
+use crate::http::{App, Incoming};
+use crate::store::IdempotencyKey;
 
 /// Proves that the caller has the admin token. As the first argument of an operation it is looked
 /// at before anything else of the request.
@@ -58,16 +59,37 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let body = axum::body::to_bytes(request.into_body(), app.config.server.body_bytes_max)
-            .await
-            .map_err(|_| {
-                let detail = "The request body is too large.";
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-            })?;
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| Problem::malformed(format!("The request body is wrong: {error}.")))
+        let incoming = Incoming::read(app, request).await.map_err(|_| too_large())?;
+        parse(&incoming.body).map(Self)
     }
+}
+
+/// The JSON body of a request that may be repeated, and the key that makes a repeat harmless.
+pub(super) struct Repeatable<T> {
+    pub(super) body: T,
+    pub(super) idempotency: Option<IdempotencyKey>,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Repeatable<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let path = request.uri().path().to_owned();
+        let incoming = Incoming::read(app, request).await.map_err(|_| too_large())?;
+        let idempotency = incoming
+            .idempotency(app, &path)
+            .map_err(|_| Problem::malformed("The Idempotency-Key must be 1 to 255 characters."))?;
+        Ok(Self { body: parse(&incoming.body)?, idempotency })
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed(format!("The request body is wrong: {error}.")))
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large.")
 }
 
 /// What the path names; a name of the wrong form names nothing.
@@ -203,3 +225,7 @@ const HELD_DIGITS_MIN: usize = 7;
 
 /// The longest name of an account, key or campaign, in characters. A choice.
 pub(super) const NAME_CHARS_MAX: usize = 64;
+
+/// What the header of that name does.
+pub(super) const IDEMPOTENCY: &str = "Makes a repeat harmless: the same key with the same body starts nothing new and is answered \
+     as the first time. 1 to 255 characters, remembered for a day unless configured otherwise.";

@@ -9,7 +9,7 @@ use engine::{Code, MessageId, MessageStatus, Originator, SecretText, Subject, ch
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Input, Named, Operator, account, masked, recipient};
+use super::answer::{Answer, IDEMPOTENCY, Named, Operator, Repeatable, account, masked, recipient};
 use super::problem::{Problem, denied, refused};
 use crate::directory::Account;
 use crate::driver::MessageRequest;
@@ -101,15 +101,16 @@ pub(super) struct MessageStory {
 /// Sends a message with a PIN.
 #[utoipa::path(
     post, path = "/admin/v1/messages", tag = "messages", request_body = NewMessage,
+    params(("Idempotency-Key" = Option<String>, Header, description = IDEMPOTENCY)),
     responses((status = 201, description = "The message was accepted.", body = SentMessage)),
 )]
 pub(super) async fn send_message(
     _: Operator,
     State(app): State<Arc<App>>,
-    Input(new): Input<NewMessage>,
+    Repeatable { body, idempotency }: Repeatable<NewMessage>,
 ) -> Result<Answer<SentMessage>, Problem> {
-    let account = account(&app.driver.directories.current(), new.account)?;
-    let request = request(&app, &account, new)?;
+    let account = account(&app.driver.directories.current(), body.account)?;
+    let request = MessageRequest { idempotency, ..request(&app, &account, body)? };
     app.driver.metrics.start(super::status::DOOR);
     let sent = app.driver.send_message(&account, request).await;
     let sent = sent.map_err(|denial| denied(&app, denial))?;

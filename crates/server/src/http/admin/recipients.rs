@@ -254,6 +254,9 @@ pub(super) async fn erase(
 ) -> Result<Answer<Erased>, Problem> {
     let number = held_number(&app, "number", &erasure.number)?;
     let rows = app.driver.store.erase(number.digits(), app.driver.clock.now()).await?;
+    if let Some(sandbox) = &app.sandbox {
+        sandbox.erase(number.digits());
+    }
     // The directory holds the numbers of opt-outs and bars, too.
     app.driver.directories.reload().await?;
     tracing::info!(rows, "number erased");

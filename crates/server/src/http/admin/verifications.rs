@@ -14,7 +14,10 @@ use engine::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::answer::{Answer, Input, Named, Operator, Search, account, masked, recipient, text};
+use super::answer::{
+    Answer, IDEMPOTENCY, Input, Named, Operator, Repeatable, Search, account, masked, recipient,
+    text,
+};
 use super::problem::{Problem, denied, refused};
 use crate::driver::VerificationRequest;
 use crate::http::{App, utc};
@@ -187,15 +190,16 @@ pub(super) async fn list_verifications(
 #[utoipa::path(
     post, path = "/admin/v1/verifications", tag = "verifications",
     request_body = NewVerification,
+    params(("Idempotency-Key" = Option<String>, Header, description = IDEMPOTENCY)),
     responses((status = 201, description = "It has started.", body = StartedVerification)),
 )]
 pub(super) async fn start_verification(
     _: Operator,
     State(app): State<Arc<App>>,
-    Input(new): Input<NewVerification>,
+    Repeatable { body, idempotency }: Repeatable<NewVerification>,
 ) -> Result<Answer<StartedVerification>, Problem> {
-    let account = account(&app.driver.directories.current(), new.account)?;
-    let request = request(&app, new)?;
+    let account = account(&app.driver.directories.current(), body.account)?;
+    let request = VerificationRequest { idempotency, ..request(&app, body)? };
     app.driver.metrics.start(super::status::DOOR);
     let started = app.driver.start_verification(&account, request).await;
     let started = started.map_err(|denial| denied(&app, denial))?;
