@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use countersign::config::{self, Config};
-use countersign::server::Server;
+use countersign::server::{End, Server};
 use countersign::telemetry::{self, Metrics};
 use tokio::sync::watch;
 
@@ -104,9 +104,16 @@ fn run(serve: &Serve) -> ExitCode {
                         say(&try_this(&data));
                     }
                 }
-                server.run(stop_signal()).await;
-                tracing::info!("stopped");
-                ExitCode::SUCCESS
+                match server.run(stop_signal()).await {
+                    End::Asked => {
+                        tracing::info!("stopped");
+                        ExitCode::SUCCESS
+                    }
+                    End::StoreStopped => {
+                        tracing::error!("the store has stopped; start the server again");
+                        ExitCode::FAILURE
+                    }
+                }
             }
             Err(error) => complain(&format!("cannot start: {error}")),
         }

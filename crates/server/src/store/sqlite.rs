@@ -153,7 +153,7 @@ impl SqliteStore {
             Some(Ok(())) => None,
             Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
             Some(Err(TrySendError::Closed(_))) | None => {
-                Some(StoreError::Unavailable(STOPPED.to_owned()))
+                Some(StoreError::Stopped)
             }
         };
         if let Some(error) = refused {
@@ -161,7 +161,7 @@ impl SqliteStore {
             return Box::pin(async { Err(error) });
         }
         Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable(STOPPED.to_owned())))
+            answer.await.unwrap_or_else(|_| Err(StoreError::Stopped))
         })
     }
 }
@@ -342,8 +342,6 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// The time of operations that do not tell it: they run at the latest that any other told.
 const UNTIMED: Timestamp = Timestamp::from_millis(0);
-
-const STOPPED: &str = "the store has stopped";
 
 /// Readers and the checkpointer may hold a lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
