@@ -152,17 +152,13 @@ impl SqliteStore {
         let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
             Some(Ok(())) => None,
             Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
-            Some(Err(TrySendError::Closed(_))) | None => {
-                Some(StoreError::Stopped)
-            }
+            Some(Err(TrySendError::Closed(_))) | None => Some(StoreError::Stopped),
         };
         if let Some(error) = refused {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             return Box::pin(async { Err(error) });
         }
-        Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(StoreError::Stopped))
-        })
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Stopped)) })
     }
 }
 
