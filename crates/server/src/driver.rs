@@ -315,13 +315,14 @@ impl Driver {
         Ok(count)
     }
 
-    /// Does what is due, for as long as the process lives.
+    /// Does what is due, for as long as the store lives.
     pub async fn run(self: Arc<Self>) {
         loop {
             match self.tick().await {
                 // There may be more of it.
                 Ok(count) if count >= TICK_MAX => {}
                 Ok(_) => self.clock.sleep_until(self.clock.now().after(TICK)).await,
+                Err(StoreError::Stopped) => return,
                 Err(error) => {
                     tracing::error!(%error, "cannot do what is due");
                     self.clock.sleep_until(self.clock.now().after(TICK_AFTER_FAILURE)).await;

@@ -183,10 +183,11 @@ impl Server {
     }
 
     /// Works until `stop` is true, then finishes what is under way.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    /// What was acknowledged is on disk either way.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> End {
         let driver = &self.app.driver;
-        let mut tasks = vec![tokio::spawn(Arc::clone(driver).run())];
-        tasks.push(tokio::spawn(retain(Arc::clone(&self.app))));
+        let mut driving = tokio::spawn(Arc::clone(driver).run());
+        let mut tasks = vec![tokio::spawn(retain(Arc::clone(&self.app)))];
         if let Some(sandbox) = &self.app.sandbox {
             let run = Arc::clone(sandbox).run(Arc::downgrade(driver));
             tasks.push(tokio::spawn(run));
@@ -198,7 +199,11 @@ impl Server {
             let _ = stopping.wait_for(|stop| *stop).await;
             app.ready.store(false, Ordering::Release);
         }));
-        http::serve(self.listener, Arc::clone(&self.app), stop).await;
+        tokio::select! {
+            () = http::serve(self.listener, Arc::clone(&self.app), stop) => {}
+            _ = &mut driving => return End::StoreStopped,
+        }
+        tasks.push(driving);
         let grace = self.app.config.server.shutdown_grace;
         let drained = async {
             while self.app.driver.channels.in_flight() > 0 {
@@ -214,7 +219,17 @@ impl Server {
             task.abort();
             let _ = task.await;
         }
+        End::Asked
     }
+}
+
+/// Why a server has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// Its store has failed for good; a new process starts from what is on disk.
+    StoreStopped,
 }
 
 fn open_store(

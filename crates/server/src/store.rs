@@ -131,6 +131,9 @@ pub enum StoreError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The store has ended, and only a restart of the process helps.
+    #[error("the store has stopped")]
+    Stopped,
     /// The database failed.
     #[error("the database failed: {0}")]
     Unavailable(String),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use countersign::config::{self, Config};
-use countersign::server::Server;
+use countersign::server::{End, Server};
 use countersign::telemetry::{self, Metrics};
 use tokio::sync::watch;
 
@@ -82,9 +82,16 @@ async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> Ex
             say(&try_this(&dir));
         }
     }
-    server.run(stop_signal()).await;
-    tracing::info!("stopped");
-    ExitCode::SUCCESS
+    match server.run(stop_signal()).await {
+        End::Asked => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        End::StoreStopped => {
+            tracing::error!("the store has stopped; start the server again");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Writes down where the commands of this machine find the server.

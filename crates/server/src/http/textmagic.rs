@@ -480,7 +480,7 @@ fn failed(error: &StoreError) -> WireError {
             let error = WireError::new(StatusCode::SERVICE_UNAVAILABLE, busy);
             WireError { retry_after: Some(*retry_after), ..error }
         }
-        StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
+        StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "cannot carry a request out");
             WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }

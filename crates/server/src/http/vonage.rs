@@ -273,7 +273,7 @@ fn denied(app: &App, denial: Denial) -> WireError {
 fn failed(error: &StoreError) -> WireError {
     match error {
         StoreError::Busy { retry_after } => WireError::overload(*retry_after),
-        StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
+        StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "cannot carry a request out");
             WireError::new(WireStatus::InternalError)
         }

@@ -152,17 +152,13 @@ impl SqliteStore {
         let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
             Some(Ok(())) => None,
             Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
-            Some(Err(TrySendError::Closed(_))) | None => {
-                Some(StoreError::Unavailable(STOPPED.to_owned()))
-            }
+            Some(Err(TrySendError::Closed(_))) | None => Some(StoreError::Stopped),
         };
         if let Some(error) = refused {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             return Box::pin(async { Err(error) });
         }
-        Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable(STOPPED.to_owned())))
-        })
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Stopped)) })
     }
 }
 
@@ -342,8 +338,6 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// The time of operations that do not tell it: they run at the latest that any other told.
 const UNTIMED: Timestamp = Timestamp::from_millis(0);
-
-const STOPPED: &str = "the store has stopped";
 
 /// Readers and the checkpointer may hold a lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -205,7 +205,7 @@ fn a_store_whose_writer_has_died_does_not_say_that_it_is_busy() {
     runtime.block_on(store.next_due()).unwrap();
     for _ in 0..2 {
         let error = runtime.block_on(store.next_due()).unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        assert!(matches!(error, StoreError::Stopped), "{error}");
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Stage {
 
 struct Running {
     stop: watch::Sender<bool>,
-    done: JoinHandle<()>,
+    done: JoinHandle<countersign::server::End>,
 }
 
 impl Stage {

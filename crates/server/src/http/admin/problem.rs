@@ -148,7 +148,7 @@ impl From<StoreError> for Problem {
                 let detail = "The server is busy; try again in a moment.";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(retry_after)
             }
-            StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
+            StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "cannot carry an admin request out");
                 Self::internal()
             }

@@ -109,7 +109,7 @@ fn failed(error: &StoreError) -> Response {
             let response = fault(StatusCode::TOO_MANY_REQUESTS, "please wait");
             with_retry_after(response, *retry_after)
         }
-        StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
+        StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "cannot keep a conversion");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "Server Error")
         }

@@ -36,7 +36,7 @@ impl Readers {
     ) -> Reply<'static, T> {
         let readers = self.clone();
         Box::pin(async move {
-            let stopped = |_| StoreError::Unavailable("the store has stopped".to_owned());
+            let stopped = |_| StoreError::Stopped;
             let _permit = readers.permits.acquire().await.map_err(stopped)?;
             let work = move || {
                 let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -153,6 +153,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::Lenient;
     use crate::webhooks::sender::{
         DeliveryResult, FailedReason, Method, OutgoingRequest, Sender, SenderConfig,
     };
@@ -316,5 +317,33 @@ mod tests {
         assert_eq!(results, [DeliveryResult::Delivered(200), failed(FailedReason::Exchange)]);
         let again = tokio::time::timeout(Duration::from_millis(50), stage.accept()).await;
         assert!(again.is_err(), "the request was sent again");
+    }
+
+    #[tokio::test]
+    async fn only_an_http_head_with_a_whole_status_and_no_end_is_ended() {
+        for (sent, added) in [
+            ("HTTP/1.1 200 OK", "\r\n\r\n"),
+            ("HTTP/1.1 200 OK\r\nserver: bare\r\n", "\r\n\r\n"),
+            ("HTTP/1.1 200", "\r\n\r\n"),
+            ("HTTP/1.1 20", ""),
+            ("HTTP/2.0 200 OK", ""),
+            ("HTTP/1.1 200 OK\r\n\r\n", ""),
+            ("HTTP/1.1 200 OK\n\nHTTP/1.1 200 OK", ""),
+            ("", ""),
+        ] {
+            assert_eq!(text_after_hanging_up(sent).await, format!("{sent}{added}"), "{sent:?}");
+        }
+    }
+
+    /// Returns what is read of a receiver that sent this text and took nothing.
+    async fn text_after_hanging_up(sent: &str) -> String {
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(sent.as_bytes()).await.unwrap();
+        drop(far);
+        let mut near = Lenient::new(near);
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        near.read_to_string(&mut text).await.unwrap();
+        text
     }
 }
