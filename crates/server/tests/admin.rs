@@ -135,6 +135,11 @@ async fn an_account_that_was_just_set_up_verifies_and_pays() {
     assert!(!story.to_string().contains(&code), "the story tells the code");
     let listed = server.admin_get("/verifications?account=1").await;
     assert_eq!((&listed["items"], &listed["next"]), (&json!([story]), &Value::Null));
+    let log = server.log();
+    assert!(log.contains("account created"), "{log}");
+    for secret in ["7700900123", &code, &shop.key, &server.token()] {
+        assert!(!log.contains(secret), "the log tells a secret");
+    }
 }
 
 #[tokio::test]
