@@ -92,8 +92,11 @@ pub trait Store: Send + Sync {
     /// Adds to an account's balance, once per `key`; answers the balance.
     fn credit(&self, credit: Credit) -> Reply<'_, Option<Amount>>;
 
-    /// Returns an account's balance, and what its ledger sums to: they never differ.
-    fn balance(&self, account: AccountId) -> Reply<'_, Option<Balance>>;
+    /// Returns an account's balance.
+    fn balance(&self, account: AccountId) -> Reply<'_, Option<Amount>>;
+
+    /// Adds an account's whole ledger up, which takes time: the sum is always the balance.
+    fn audit(&self, account: AccountId) -> Reply<'_, Option<Balance>>;
 
     /// Returns a verification.
     fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>>;

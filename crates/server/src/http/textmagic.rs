@@ -202,7 +202,7 @@ async fn user(State(app): State<Arc<App>>, request: Request) -> Response {
             "lastName": "",
             "email": "",
             "status": "A",
-            "balance": decimal(balance.balance),
+            "balance": decimal(balance),
             "phone": null,
             "company": null,
             "currency": { "id": currency, "unicodeSymbol": currency, "htmlSymbol": currency },

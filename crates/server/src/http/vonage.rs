@@ -191,7 +191,7 @@ async fn describe(
         let price = digits.map(|digits| account.prices.lookup(PriceItem::Sms, digits));
         part.message_price = price.map(engine::Amount::units);
         let balance = app.driver.store.balance(account.id).await.ok().flatten();
-        part.remaining_balance = balance.map(|balance| balance.balance.units());
+        part.remaining_balance = balance.map(engine::Amount::units);
     }
     error
 }

@@ -252,8 +252,12 @@ impl Store for SqliteStore {
         self.write(credit.now, move |tx| config::credit(tx, &credit))
     }
 
-    fn balance(&self, account: AccountId) -> Reply<'_, Option<Balance>> {
+    fn balance(&self, account: AccountId) -> Reply<'_, Option<Amount>> {
         self.readers.read(move |connection| config::balance(connection, account))
+    }
+
+    fn audit(&self, account: AccountId) -> Reply<'_, Option<Balance>> {
+        self.readers.read(move |connection| config::audit(connection, account))
     }
 
     fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>> {
@@ -278,7 +282,13 @@ impl Store for SqliteStore {
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
-        self.write(now, move |tx| retention::erase(tx, number))
+        Box::pin(async move {
+            // Looking for the number takes long, so that is not the writer's work.
+            let holders =
+                self.readers.read(move |connection| retention::holders(connection, number));
+            let holders = holders.await?;
+            self.write(now, move |tx| retention::erase(tx, &holders)).await
+        })
     }
 
     fn next_due(&self) -> Reply<'_, Due> {

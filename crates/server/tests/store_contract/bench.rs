@@ -280,7 +280,7 @@ impl Bench {
 
     /// Returns a balance, which its ledger must agree with.
     pub(crate) async fn balance(&self, account: AccountId) -> i64 {
-        let money = self.store().balance(account).await.unwrap().unwrap();
+        let money = self.store().audit(account).await.unwrap().unwrap();
         assert_eq!(money.balance, money.ledger, "a balance is the sum of its ledger");
         money.balance.units()
     }

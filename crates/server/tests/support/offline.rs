@@ -59,7 +59,7 @@ pub(crate) async fn spend_everything(server: &mut TestServer) {
     {
         let (store, _, _) = open_store(server);
         let account = AccountId(server.demo("account_id").parse().unwrap());
-        let balance = store.balance(account).await.unwrap().unwrap().balance;
+        let balance = store.balance(account).await.unwrap().unwrap();
         let all_but_a_cent = Amount::from_units(1_000_000 - balance.units());
         let (key, now) = ("spent".to_owned(), Clock::system().now());
         store.credit(Credit { account, amount: all_but_a_cent, key, now }).await.unwrap();

@@ -127,7 +127,7 @@ pub(super) async fn show_account(
 ) -> Result<Answer<AccountView>, Problem> {
     let record = record(&app.driver.directories.current(), id)?;
     let balance = app.driver.store.balance(record.id).await?;
-    Ok(Answer::ok(view(&record, balance.map(|balance| balance.balance), None)))
+    Ok(Answer::ok(view(&record, balance, None)))
 }
 
 /// Changes an account's name and settings.
@@ -156,7 +156,7 @@ pub(super) async fn change_account(
     let (record, secret) = changed.await?;
     tracing::info!(account.id = id, "account changed");
     let balance = app.driver.store.balance(record.id).await?;
-    Ok(Answer::ok(view(&record, balance.map(|balance| balance.balance), secret)))
+    Ok(Answer::ok(view(&record, balance, secret)))
 }
 
 /// Makes the secret that an account's outcome webhooks are signed with, if it has to have one and

@@ -187,7 +187,7 @@ pub(super) async fn show_balance(
     State(app): State<Arc<App>>,
     Named(id): Named<u32>,
 ) -> Result<Answer<BalanceView>, Problem> {
-    let balance = app.driver.store.balance(AccountId(id)).await?;
+    let balance = app.driver.store.audit(AccountId(id)).await?;
     let balance = balance.ok_or_else(|| Problem::unknown("account"))?;
     Ok(Answer::ok(BalanceView {
         balance: balance.balance.to_string(),

@@ -103,8 +103,18 @@ pub(super) fn flush_balances(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns a balance and the sum of its ledger.
+/// Returns a balance.
 pub(super) fn balance(
+    connection: &Connection,
+    account: AccountId,
+) -> Result<Option<Amount>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT balance FROM account WHERE id = ?1")?;
+    let units: Option<i64> = statement.query_row([account.0], |row| row.get(0)).optional()?;
+    Ok(units.map(Amount::from_units))
+}
+
+/// Returns a balance and the sum of its ledger.
+pub(super) fn audit(
     connection: &Connection,
     account: AccountId,
 ) -> Result<Option<Balance>, StoreError> {

@@ -1,7 +1,8 @@
 //! Forgetting: what is old, and whose owner asks for it.
 
 use engine::{MessageId, VerificationId};
-use rusqlite::params;
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, params};
 
 use super::super::rows::signed;
 use super::super::{Retention, StoreError};
@@ -44,13 +45,57 @@ pub(super) fn purge(
     Ok(verifications + messages + webhooks + answers)
 }
 
-/// Takes a number out of every row that holds it. Its pseudonyms stay, so that rates, opt-outs and
+/// The rows that hold a number.
+pub(super) struct Holders {
+    verifications: Vec<[u8; 16]>,
+    messages: Vec<i64>,
+    opt_outs: Vec<(i64, i64)>,
+    barred: Vec<i64>,
+}
+
+/// Finds every row that holds a number. No index leads there: one would cost every start more
+/// than this costs the few numbers that are ever erased.
+pub(super) fn holders(connection: &Connection, number: u64) -> Result<Holders, StoreError> {
+    let number = signed(number);
+    Ok(Holders {
+        verifications: column(connection, "SELECT id FROM verification WHERE number = ?1", number)?,
+        messages: column(connection, "SELECT id FROM message WHERE number = ?1", number)?,
+        opt_outs: {
+            let sql = "SELECT campaign, number_key FROM opt_out WHERE number = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        },
+        barred: column(connection, "SELECT number_key FROM barred WHERE number = ?1", number)?,
+    })
+}
+
+/// Takes the number out of rows that hold it. Its pseudonyms stay, so that rates, opt-outs and
 /// bars go on working; what is open runs to its end without sending anything more to it.
-pub(super) fn erase(tx: &mut Tx<'_>, number: u64) -> Result<usize, StoreError> {
+pub(super) fn erase(tx: &mut Tx<'_>, holders: &Holders) -> Result<usize, StoreError> {
     let mut rows = 0;
-    for table in ["verification", "message", "opt_out", "barred"] {
-        let sql = format!("UPDATE {table} SET number = NULL WHERE number = ?1");
-        rows += tx.execute(&sql, [signed(number)])?;
+    for id in &holders.verifications {
+        rows += tx.execute("UPDATE verification SET number = NULL WHERE id = ?1", [id])?;
+    }
+    for id in &holders.messages {
+        rows += tx.execute("UPDATE message SET number = NULL WHERE id = ?1", [id])?;
+    }
+    for (campaign, key) in &holders.opt_outs {
+        let sql = "UPDATE opt_out SET number = NULL WHERE campaign = ?1 AND number_key = ?2";
+        rows += tx.execute(sql, [campaign, key])?;
+    }
+    for key in &holders.barred {
+        rows += tx.execute("UPDATE barred SET number = NULL WHERE number_key = ?1", [key])?;
     }
     Ok(rows)
+}
+
+fn column<T: FromSql>(
+    connection: &Connection,
+    sql: &str,
+    number: i64,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([number], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

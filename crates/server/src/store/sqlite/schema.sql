@@ -143,3 +143,4 @@ CREATE TABLE idempotency (
     at INTEGER NOT NULL,
     PRIMARY KEY (account, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (at);
