@@ -53,8 +53,10 @@ impl Checkpointer {
     }
 }
 
-/// Copies the log; answers how many of its frames are in the database now. Beyond the hard limit
-/// it makes writers wait until the log can start anew, else the log would never end.
+/// Copies the log; answers how many of its frames are in the database now. Once the log is long
+/// and nearly all of it is copied, it makes writers wait for the rest, so that the log can start
+/// anew: a log that is written over is flushed faster than one that grows. Under a load that never
+/// lets it catch up, it does so at the hard limit, else the log would never end.
 fn checkpoint(connection: &Connection, copied: i64, soft: i64, hard: i64) -> i64 {
     let run = |mode: &str| {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
@@ -68,7 +70,7 @@ fn checkpoint(connection: &Connection, copied: i64, soft: i64, hard: i64) -> i64
         }
     };
     let behind = log - done;
-    if log > hard || (behind == 0 && log > soft) {
+    if log > hard || (log > soft && behind <= BEHIND_MAX) {
         if let Err(error) = run("RESTART") {
             tracing::debug!(%error, "the write-ahead log is still being read");
         }
@@ -84,8 +86,13 @@ fn frames(bytes: u64) -> i64 {
 /// SQLite's page size where nothing else is asked for.
 const PAGE_BYTES: u64 = 4096;
 
-/// How many commits go by before the log is looked at: a few hundred kilobytes.
-const COMMITS_BETWEEN: u32 = 64;
+/// How many frames writers wait for: a mebibyte, which is written in a few milliseconds. A log
+/// under load is never copied to its very end, because it grows meanwhile.
+const BEHIND_MAX: i64 = 256;
+
+/// How many commits go by before the log is looked at: a few mebibytes. Each look flushes the log
+/// and the database, so it must not come too often.
+const COMMITS_BETWEEN: u32 = 256;
 
 /// How long after the last commit what is left is copied.
 const IDLE: Duration = Duration::from_secs(1);
