@@ -26,6 +26,12 @@ impl Measurement {
         percentile(&self.outcome.timings, |timings| timings.start, 99)
     }
 
+    /// Returns the processor time that others on this machine took meanwhile.
+    pub(crate) fn foreign(&self) -> Duration {
+        let Usage { process, own, machine, .. } = &self.usage;
+        machine.saturating_sub(*process).saturating_sub(*own)
+    }
+
     fn count(&self) -> f64 {
         f64::from(u32::try_from(self.outcome.timings.len()).unwrap_or(u32::MAX))
     }
@@ -50,8 +56,7 @@ impl Measurement {
         };
         let looks: u64 = timings.iter().map(|timings| u64::from(timings.looks)).sum();
         let looks = Duration::from_secs(looks).as_secs_f64() / self.count().max(1.0);
-        let Usage { process, own, machine, .. } = &self.usage;
-        let foreign = machine.saturating_sub(*process).saturating_sub(*own);
+        let Usage { process, own, .. } = &self.usage;
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
@@ -62,7 +67,7 @@ impl Measurement {
             pair(|timings| timings.whole),
             self.per_flow_us(*process),
             self.per_flow_us(*own),
-            self.cores(foreign),
+            self.cores(self.foreign()),
             megabytes(self.resident_bytes),
             self.outcome.errors,
         )?;
