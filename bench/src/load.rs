@@ -89,6 +89,10 @@ pub(crate) async fn closed(plan: Plan, connections: usize, midway: impl FnMut())
             let mut flow = run.flow();
             let mut client = None;
             while Instant::now() < run.until {
+                // Connecting is no part of a flow over a connection that is kept.
+                if client.is_none() {
+                    client = Client::connect(run.plan.address).await.ok();
+                }
                 let done = on_connection(&run, &mut flow, &mut client, Instant::now()).await;
                 if done.is_err() {
                     client = None;
