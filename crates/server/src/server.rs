@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use engine::{Numbering, PhoneNumber};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
@@ -132,6 +133,7 @@ impl Server {
         demo_account: bool,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
+        warm_numbers();
         let directories = Directories::open(
             Arc::clone(&store),
             Sealer::new(&ring),
@@ -230,6 +232,13 @@ pub enum End {
     Asked,
     /// Its store has failed for good; a new process starts from what is on disk.
     StoreStopped,
+}
+
+/// Reads the numbering plans before the first request has to wait for it.
+fn warm_numbers() {
+    for number in ["+12015550123", "+447400123456"] {
+        let _ = PhoneNumber::parse(number, None, Numbering::WithFiction);
+    }
 }
 
 fn open_store(

@@ -140,7 +140,7 @@ impl Writer {
             self.depth.fetch_sub(operations, Ordering::Relaxed);
             self.commit(&mut batch);
             (self.observer)(CommitFigures { operations, duration: stopwatch.elapsed() });
-            self.checkpointer.committed();
+            self.checkpointer.committed(&self.connection);
         }
     }
 
