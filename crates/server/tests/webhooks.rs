@@ -211,15 +211,31 @@ async fn a_webhook_is_given_up_after_three_days_and_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_called_once() {
+async fn a_receiver_of_outcomes_that_is_gone_is_called_once() {
+    let mut receiver = Receiver::start().await;
+    receiver.will_answer(410);
+    let stage = Stage::start().await;
+    stage.add_webhook_keys(&[[7; 32]]).await;
+    let url = receiver.url("/outcome");
+    stage.change_settings(|settings| settings.webhook_url = Some(url)).await;
+    stage.verify(NUMBER).await;
+    receiver.next().await;
+    stage.wait_for_metric("countersign_webhooks_total{result=\"dead\"} 1").await;
+    assert_eq!(stage.dead().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_receipt_is_repeated_even_if_its_receiver_says_it_is_gone() {
     let mut receiver = Receiver::start().await;
     receiver.will_answer(410);
     let stage = Stage::start().await;
     let message = stage.send(NUMBER, 1, Notify::Url(receiver.url("/dlr"))).await;
     stage.report_delivered(message).await;
     receiver.next().await;
-    stage.wait_for_metric("countersign_webhooks_total{result=\"dead\"} 1").await;
-    assert_eq!(stage.dead().await.len(), 1);
+    stage.wait_for_metric("countersign_webhooks_total{result=\"retry\"} 1").await;
+    stage.advance(Duration::from_secs(5)).await;
+    assert_eq!(receiver.next().await.param("messageId"), message.part(0));
+    stage.wait_until_nothing_waits().await;
 }
 
 #[tokio::test]

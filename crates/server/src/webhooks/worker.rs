@@ -172,7 +172,14 @@ impl Tries {
     fn judge(&self, job: &WebhookJob, result: DeliveryResult) -> Settlement {
         let (reason, retry_after) = match result {
             DeliveryResult::Delivered(_) => return Settlement::Done,
-            DeliveryResult::Gone => return self.dead("the receiver wants no more (got 410)"),
+            DeliveryResult::Gone => match &job.event {
+                WebhookEvent::Outcome { .. } => {
+                    return self.dead("the receiver wants no more (got 410)");
+                }
+                // The vendor promises to repeat a receipt for days, whatever the answer says; that
+                // 410 means the end is a rule of Standard Webhooks, which outcomes follow.
+                WebhookEvent::Receipt { .. } => (FailedReason::Status(410), None),
+            },
             DeliveryResult::Refused { reason: RefusedReason::Url(problem) } => {
                 return self.dead(&format!("cannot {problem}"));
             }
