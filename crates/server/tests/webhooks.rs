@@ -13,7 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::http::vonage::signature::{SignatureMethod, verify};
-use countersign::store::{Claim, DlrMethod, Lease, Notify};
+use countersign::store::{Busy, Claim, DlrMethod, Lease, Notify};
 use receiver::Receiver;
 use serde_json::Value;
 use stage::{NUMBER, Stage};
@@ -313,7 +313,7 @@ async fn a_restart_between_commit_and_delivery_delivers_once() {
     let now = stage.app().driver.clock.now();
     let lease = Lease { until: now.after(Duration::from_hours(1)) };
     let claim = Claim { now, limit: 10, lease };
-    let claimed = stage.app().driver.store.claim_webhooks(claim, Vec::new()).await.unwrap();
+    let claimed = stage.app().driver.store.claim_webhooks(claim, Busy::default()).await.unwrap();
     assert_eq!(claimed.len(), 1);
 
     let stage = stage.restart().await;

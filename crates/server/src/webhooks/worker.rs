@@ -16,7 +16,7 @@ use super::traffic::{Leased, Traffic};
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
 use crate::driver::Driver;
-use crate::store::{Claim, Lease, Settlement, StoreError, WebhookEvent, WebhookJob};
+use crate::store::{Busy, Claim, Lease, Settlement, StoreError, WebhookEvent, WebhookJob};
 
 /// Delivers webhooks for as long as the server runs, each at least once.
 pub struct Worker {
@@ -113,7 +113,9 @@ impl Worker {
     async fn claim(&mut self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let until = now.after(self.exchange_max + HELD_MAX);
         let claim = Claim { now, limit, lease: Lease { until } };
-        let jobs = self.tries.driver.store.claim_webhooks(claim, self.traffic.busy()).await?;
+        let endpoints = self.traffic.busy().into_iter().collect();
+        let busy = Busy { endpoints, ..Busy::default() };
+        let jobs = self.tries.driver.store.claim_webhooks(claim, busy).await?;
         let count = jobs.len();
         for job in jobs {
             self.traffic.arrive(Leased { job, until });
