@@ -446,7 +446,11 @@ impl Verification {
         self.record.state = VerificationState::Ended { outcome, at };
         self.code = None;
         for (index, attempt) in (0_u8..).zip(&mut self.record.attempts) {
-            if attempt.progress.is_final() {
+            // A call that was answered goes on for as long as it takes to say the code twice.
+            let may_go_on = attempt.channel == Channel::Voice
+                && matches!(attempt.progress, Progress::Reported(receipt)
+                    if receipt.status == ReceiptStatus::Delivered);
+            if attempt.progress.is_final() && !may_go_on {
                 continue;
             }
             if attempt.progress == Progress::Queued {

@@ -156,9 +156,13 @@ impl Driver {
             now,
             lease: lease(now),
         };
-        let mut started = self.store.start_verification(start).await??;
-        self.carry_out(std::mem::take(&mut started.effects));
-        Ok(started)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_verification(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
     }
 
     /// Sends a message.
@@ -201,9 +205,13 @@ impl Driver {
             now,
             lease: lease(now),
         };
-        let mut started = self.store.start_message(start).await??;
-        self.carry_out(std::mem::take(&mut started.effects));
-        Ok(started)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_message(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
     }
 
     /// Compares a code that a user typed.
@@ -219,13 +227,17 @@ impl Driver {
         let nonce = u64::from_be_bytes(clock::random_bytes());
         let now = self.clock.now();
         let check = CheckCode { account: account.id, id, typed, nonce, now };
-        let checked = self.store.check(check).await??;
-        self.metrics.check(match checked.verdict {
-            Verdict::Match => "match",
-            Verdict::Mismatch { .. } => "mismatch",
-        });
-        self.carry_out(checked.effects);
-        Ok(checked.verdict)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let checked = driver.store.check(check).await??;
+            driver.metrics.check(match checked.verdict {
+                Verdict::Match => "match",
+                Verdict::Mismatch { .. } => "mismatch",
+            });
+            driver.carry_out(checked.effects);
+            Ok(checked.verdict)
+        })
+        .await
     }
 
     /// Ends a verification at its account's wish.
@@ -237,9 +249,14 @@ impl Driver {
         account: &Account,
         id: VerificationId,
     ) -> Result<(), Denial> {
-        let effects = self.store.cancel(account.id, id, self.clock.now()).await??;
-        self.carry_out(effects);
-        Ok(())
+        let driver = Arc::clone(self);
+        let account = account.id;
+        finish(async move {
+            let effects = driver.store.cancel(account, id, driver.clock.now()).await??;
+            driver.carry_out(effects);
+            Ok(())
+        })
+        .await
     }
 
     /// Keeps what an account says about its user, and counts it for the link that carried the
@@ -357,6 +374,15 @@ fn screen(account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
         return Err(Refusal::CountryRefused);
     }
     Ok(())
+}
+
+/// Lets an operation and what follows from it finish, also when whoever asked has hung up: what is
+/// committed is leased to this process, and nobody else would send it before the lease runs out.
+async fn finish<T: Send + 'static>(
+    operation: impl Future<Output = Result<T, Denial>> + Send + 'static,
+) -> Result<T, Denial> {
+    let panicked = || StoreError::Unavailable("the operation panicked".to_owned());
+    tokio::spawn(operation).await.unwrap_or_else(|_| Err(panicked().into()))
 }
 
 fn lease(now: Timestamp) -> Lease {
