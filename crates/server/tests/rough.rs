@@ -1,9 +1,4 @@
 //! Clients that hang up, stores that have too much to do, and a stop in the middle of it.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "functions beside the tests fail as the tests do"
-)]
 
 mod support;
 
