@@ -247,15 +247,15 @@ async fn postpone(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
 }
 
 fn text(account: &Account, job: &SendJob) -> Option<SecretText> {
-    let (code, brand, locale) = match &job.content {
+    let (code, brand, locale, lifetime) = match &job.content {
         Content::Text(text) => return Some(text.clone()),
-        Content::Code { code, brand, locale } => (code, brand, *locale),
+        Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
     };
     match job.channel {
         Channel::Voice => wording::spoken(locale, brand, code.reveal()).ok(),
         Channel::Sms => {
             let template = account.text(locale);
-            let minutes = account.policy(1).map_or(5, |policy| policy.lifetime.as_secs() / 60);
+            let minutes = lifetime.as_secs() / 60;
             written(&template, account.last_line.as_ref(), brand, code, minutes)
                 .or_else(|| built_in(locale, brand, code, minutes))
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::{
     AttemptId, Bucket, Channel, Code, Conversion, Locale, MessageId, NewMessage, NewVerification,
     Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
-    Timestamp, TypedCode, Verdict, VerificationId,
+    Timestamp, Timing, TypedCode, Verdict, VerificationId,
 };
 use tokio::sync::Notify as Signal;
 
@@ -55,6 +55,8 @@ pub struct VerificationRequest {
     pub originator: Option<String>,
     /// Which preset workflow, 1 to 7.
     pub workflow: u8,
+    /// What differs from the account's timing.
+    pub timing: Timing,
     /// Makes a repeat harmless.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -111,7 +113,7 @@ impl Driver {
         request: VerificationRequest,
     ) -> Result<Started, Denial> {
         screen(account, &request.number)?;
-        let policy = account.policy(request.workflow).ok_or(Refusal::Unroutable)?;
+        let policy = account.policy(request.workflow, request.timing).ok_or(Refusal::Unroutable)?;
         if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
             return Err(Refusal::Unroutable.into());
         }

@@ -349,6 +349,8 @@ pub enum Content {
         brand: String,
         /// The locale to speak.
         locale: engine::Locale,
+        /// How long it can be typed, from the start.
+        lifetime: Duration,
     },
     /// A text that is ready.
     Text(SecretText),
