@@ -138,7 +138,7 @@ pub enum StoreError {
     #[error("the store has stopped")]
     Stopped,
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database cannot be used: {0}")]
     Unavailable(String),
     /// A stored row is in no legal state.
     #[error("table {table} holds an illegal row {row}: {reason}")]
