@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what the interop suite needs and this machine lacks: PHP with curl, Ruby, Node, venv.
+# Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts.
 set -eu
 
 missing=''
 php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
-command -v ruby >/dev/null || missing="$missing ruby"
+php -m 2>/dev/null | grep -qx SimpleXML || missing="$missing php-cli php-xml"
+ruby -e 'require "rexml/document"' 2>/dev/null || missing="$missing ruby ruby-rexml"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
