@@ -5,7 +5,7 @@ set -eu
 missing=''
 php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
 php -m 2>/dev/null | grep -qx SimpleXML || missing="$missing php-cli php-xml"
-ruby -e 'require "rexml/document"' 2>/dev/null || missing="$missing ruby ruby-rexml"
+command -v ruby >/dev/null || missing="$missing ruby"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
