@@ -187,6 +187,37 @@ async fn an_endpoint_that_never_answers_delays_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_account_with_many_silent_endpoints_delays_no_other_account() {
+    let mut healthy = Receiver::start().await;
+    let stage = Stage::start_with(&[
+        ("COUNTERSIGN_WEBHOOKS__IN_FLIGHT_MAX", "4"),
+        ("COUNTERSIGN_WEBHOOKS__PER_ACCOUNT_MAX", "2"),
+        ("COUNTERSIGN_WEBHOOKS__PER_ENDPOINT_MAX", "1"),
+    ])
+    .await;
+    let other = stage.add_account().await;
+    let mut silent = Vec::new();
+    for last in 100..108 {
+        let receiver = Receiver::silent().await;
+        let url = receiver.url("/dlr");
+        let message = stage.send(447_700_900_000 + last, 1, Notify::Url(url)).await;
+        stage.report_delivered(message).await;
+        silent.push(receiver);
+    }
+    for receiver in silent.iter_mut().take(2) {
+        receiver.next().await;
+    }
+    let url = healthy.url("/dlr");
+    let message = stage.send_for(other, NUMBER, 1, Notify::Url(url)).await;
+    stage.report_delivered(message).await;
+    let request = tokio::time::timeout(Duration::from_secs(1), healthy.next()).await;
+    assert_eq!(request.expect("within a second").param("messageId"), message.part(0));
+    for receiver in silent.iter_mut().skip(2).take(1) {
+        receiver.assert_quiet().await;
+    }
+}
+
+#[tokio::test]
 async fn a_webhook_is_given_up_after_three_days_and_can_be_replayed() {
     let mut receiver = Receiver::start().await;
     receiver.will_keep_answering(500);
