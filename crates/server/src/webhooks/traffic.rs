@@ -32,11 +32,11 @@ pub(super) struct Traffic {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Limits {
     /// In all.
-    pub(super) in_flight_max: usize,
+    pub(super) in_flight: usize,
     /// Of one account.
-    pub(super) per_account_max: usize,
+    pub(super) per_account: usize,
     /// To one endpoint.
-    pub(super) per_endpoint_max: usize,
+    pub(super) per_endpoint: usize,
 }
 
 /// What is held back of one account.
@@ -61,7 +61,7 @@ impl Traffic {
 
     /// Returns how many more webhooks may be sent now.
     pub(super) fn room(&self) -> usize {
-        self.limits.in_flight_max.saturating_sub(self.under_way.len())
+        self.limits.in_flight.saturating_sub(self.under_way.len())
     }
 
     /// Lists the accounts and endpoints that can take no more.
@@ -141,11 +141,11 @@ impl Traffic {
     }
 
     fn has_its_share(&self, account: AccountId) -> bool {
-        self.of_account.get(&account).is_some_and(|calls| *calls >= self.limits.per_account_max)
+        self.of_account.get(&account).is_some_and(|calls| *calls >= self.limits.per_account)
     }
 
     fn is_full(&self, endpoint: u64) -> bool {
-        self.to_endpoint.get(&endpoint).is_some_and(|calls| *calls >= self.limits.per_endpoint_max)
+        self.to_endpoint.get(&endpoint).is_some_and(|calls| *calls >= self.limits.per_endpoint)
     }
 }
 
@@ -184,9 +184,9 @@ mod tests {
     const ALICE: AccountId = AccountId(1);
     const BOB: AccountId = AccountId(2);
 
-    fn traffic(in_flight_max: usize, per_endpoint_max: usize) -> Traffic {
-        let per_account_max = in_flight_max;
-        Traffic::new(Limits { in_flight_max, per_account_max, per_endpoint_max })
+    fn traffic(in_flight: usize, per_endpoint: usize) -> Traffic {
+        let per_account = in_flight;
+        Traffic::new(Limits { in_flight, per_account, per_endpoint })
     }
 
     fn leased(id: i64, endpoint: u64) -> Leased {
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_account_with_many_silent_endpoints_takes_no_more_than_its_share() {
-        let limits = Limits { in_flight_max: 8, per_account_max: 2, per_endpoint_max: 1 };
+        let limits = Limits { in_flight: 8, per_account: 2, per_endpoint: 1 };
         let mut traffic = Traffic::new(limits);
         (1..=20).for_each(|id| traffic.arrive(leased(id, id.unsigned_abs())));
         traffic.arrive(leased_for(BOB, 21, 21));

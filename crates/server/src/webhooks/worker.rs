@@ -51,9 +51,9 @@ impl Worker {
             ..SenderConfig::default()
         })?;
         let limits = Limits {
-            in_flight_max: webhooks.in_flight_max,
-            per_account_max: webhooks.per_account_max,
-            per_endpoint_max: webhooks.per_endpoint_max,
+            in_flight: webhooks.in_flight_max,
+            per_account: webhooks.per_account_max,
+            per_endpoint: webhooks.per_endpoint_max,
         };
         let schedule = Schedule { waits: webhooks.schedule, give_up: webhooks.give_up };
         Ok(Self {
