@@ -196,6 +196,7 @@ impl Driver {
                 network: self.channels.network(),
                 notify: request.notify,
             },
+            nonce: u64::from_be_bytes(clock::random_bytes()),
             limits: account.limits,
             idempotency: request.idempotency,
             now,

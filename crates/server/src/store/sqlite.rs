@@ -11,6 +11,7 @@ mod load;
 mod machines;
 mod outbox;
 mod read;
+mod repeats;
 mod retention;
 mod webhooks;
 mod writer;

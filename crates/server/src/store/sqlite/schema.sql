@@ -97,6 +97,7 @@ CREATE TABLE message (
     number INTEGER,
     number_key INTEGER NOT NULL,
     prefix_key INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
     wake_at INTEGER,
     text BLOB,
     record TEXT NOT NULL,
