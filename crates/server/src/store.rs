@@ -1,4 +1,4 @@
-//! What is kept: domain operations, each atomic and durable before it answers.
+//! What is kept: domain operations, each atomic (but for the purge) and durable before it answers.
 //!
 //! Every operation is told the time and brings its own identifiers, so that it can be replayed.
 //! One that is repeated after an unknown commit does no harm. A start is known by its idempotency
@@ -115,7 +115,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Reply<'_, Vec<VerificationView>>;
 
-    /// Deletes what is too old, at most `limit` rows of each kind; answers how many went.
+    /// Deletes what is too old, at most `limit` rows of each kind; answers how many went. It is
+    /// not one step, and need not be: what was not reached goes with the next call.
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize>;
 
     /// Forgets a phone number everywhere but in keyed pseudonyms; answers how many rows held it.

@@ -132,6 +132,7 @@ CREATE TABLE webhook (
     error TEXT,
     dead_at INTEGER
 ) STRICT;
+CREATE INDEX webhook_dead ON webhook (dead_at) WHERE dead_at IS NOT NULL;
 
 CREATE TABLE idempotency (
     account INTEGER NOT NULL,
