@@ -372,8 +372,8 @@ const UNTIMED: Timestamp = Timestamp::from_millis(0);
 /// Readers and the checkpointer may hold a lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many rows are deleted in one operation: about as much work as ten starts.
-const DELETED_MAX: usize = 50;
+/// How many rows are deleted in one operation: each may lie on a page of its own.
+const DELETED_MAX: usize = 25;
 
 /// Page cache per connection.
 const CACHE_KIB: i64 = 16 * 1024;
