@@ -39,6 +39,14 @@ pub trait Store: Send + Sync {
     /// Admits, charges and queues a message.
     fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>>;
 
+    /// Returns the first answer to a start that is repeated under its key, `None` to a new one. The
+    /// starts look for it themselves; this is for one that would not reach them.
+    fn first_answer(
+        &self,
+        account: AccountId,
+        key: IdempotencyKey,
+    ) -> Reply<'_, Option<Result<Started, Refusal>>>;
+
     /// Compares a typed code. Of any number of right ones that arrive together, one wins.
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>>;
 

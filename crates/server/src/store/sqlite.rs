@@ -32,9 +32,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
-    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
-    Woken,
+    Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement,
+    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationView,
+    WebhookJob, Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -190,6 +190,14 @@ impl Store for SqliteStore {
 
     fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>> {
         self.write(start.now, move |tx| machines::start_message(tx, &start))
+    }
+
+    fn first_answer(
+        &self,
+        account: AccountId,
+        key: IdempotencyKey,
+    ) -> Reply<'_, Option<Result<Started, Refusal>>> {
+        self.readers.read(move |connection| repeats::first_answer(connection, account, &key))
     }
 
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>> {

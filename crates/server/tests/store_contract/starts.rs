@@ -41,6 +41,12 @@ pub(crate) async fn a_repeated_start_gets_its_first_answer(mut bench: Bench) {
     bench.reopen();
     let third = bench.try_start(repeat.clone()).await.unwrap();
     assert_eq!((third.replayed, third.subject), (true, first.subject), "even when it has ended");
+    let asked = async |key| bench.store().first_answer(ALICE, key).await.unwrap();
+    let answer = asked(idempotency(1, 1)).await.unwrap().unwrap();
+    assert_eq!((answer.subject, answer.balance), (first.subject, first.balance));
+    let refusal = asked(idempotency(1, 2)).await.unwrap().unwrap_err();
+    assert_eq!(refusal, Refusal::IdempotencyMismatch);
+    assert!(asked(idempotency(2, 1)).await.is_none(), "a new key has no answer yet");
 
     repeat.idempotency = Some(idempotency(1, 2));
     assert_eq!(bench.try_start(repeat.clone()).await.unwrap_err(), Refusal::IdempotencyMismatch);
