@@ -139,3 +139,22 @@ async fn a_stop_is_heard_while_every_connection_is_taken() {
     assert!(stopped.await.is_ok(), "it does not stop");
     drop(idle);
 }
+
+#[tokio::test]
+async fn a_lost_seal_key_is_missed_and_not_made_anew() {
+    let mut server = TestServer::start().await;
+    server.stop();
+    let key = server.dir().join("seal.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let mut serve = std::process::Command::new(TestServer::binary());
+    serve.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"]).arg(server.dir());
+    let output = serve.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("restore it"), "{said}");
+    assert!(!key.exists(), "a new key would only hide the loss");
+    std::fs::write(&key, kept).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, mode).unwrap();
+    server.launch().await;
+}

@@ -210,7 +210,16 @@ impl WebhookCommand {
     pub(super) fn call(self) -> Call {
         match self {
             Self::Dead { limit } => {
-                let view = View::Table(&["id", "account", "url", "tries", "dead_at", "error"]);
+                let view = View::Table(&[
+                    "id",
+                    "account",
+                    "message",
+                    "verification",
+                    "url",
+                    "tries",
+                    "dead_at",
+                    "error",
+                ]);
                 Call::get(&["webhooks", "dead"], view).query("limit", limit)
             }
             Self::Replay { id } => {

@@ -133,6 +133,7 @@ CREATE TABLE webhook (
     dead_at INTEGER
 ) STRICT;
 CREATE INDEX webhook_dead ON webhook (dead_at) WHERE dead_at IS NOT NULL;
+CREATE INDEX webhook_waiting ON webhook (account, endpoint, due_at) WHERE dead_at IS NULL;
 
 CREATE TABLE idempotency (
     account INTEGER NOT NULL,
