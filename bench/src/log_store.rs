@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use countersign::seal::Sealer;
 use countersign::store::{
     Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
-    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
-    Woken,
+    Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement,
+    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationView,
+    WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp,
@@ -198,6 +198,14 @@ impl Store for LogStore {
         _before: Option<VerificationId>,
         _limit: usize,
     ) -> Reply<'_, Vec<VerificationView>> {
+        missing()
+    }
+
+    fn first_answer(
+        &self,
+        _account: AccountId,
+        _key: IdempotencyKey,
+    ) -> Reply<'_, Option<Result<Started, Refusal>>> {
         missing()
     }
 

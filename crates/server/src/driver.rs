@@ -112,10 +112,30 @@ impl Driver {
         account: &Account,
         request: VerificationRequest,
     ) -> Result<Started, Denial> {
+        let key = request.idempotency.clone();
+        let start = match self.plan_verification(account, request) {
+            Ok(start) => start,
+            Err(refusal) => return self.first_answer(account, key, refusal).await,
+        };
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_verification(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
+    }
+
+    /// Decides what can be decided without the store, and draws what a verification needs.
+    fn plan_verification(
+        &self,
+        account: &Account,
+        request: VerificationRequest,
+    ) -> Result<StartVerification, Refusal> {
         screen(account, &request.number)?;
         let policy = account.policy(request.workflow, request.timing).ok_or(Refusal::Unroutable)?;
         if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
-            return Err(Refusal::Unroutable.into());
+            return Err(Refusal::Unroutable);
         }
         let needs_originator = policy.workflow.channels().any(|c| c == Channel::Sms);
         let originator = engine::choose_originator(
@@ -124,7 +144,7 @@ impl Driver {
             &request.number,
         );
         if needs_originator && originator.is_none() {
-            return Err(Refusal::NoOriginator.into());
+            return Err(Refusal::NoOriginator);
         }
         let short_code = account.short_code.as_ref();
         let campaign = short_code.filter(|code| originator.as_ref() == Some(&code.originator));
@@ -136,7 +156,7 @@ impl Driver {
         let random = u64::from_be_bytes(clock::random_bytes());
         let region = request.number.region();
         let price = account.prices.lookup(PriceItem::Verification, request.number.digits());
-        let start = StartVerification {
+        Ok(StartVerification {
             new: NewVerification {
                 id: VerificationId::compose(now, bucket, random),
                 account: account.id,
@@ -157,14 +177,7 @@ impl Driver {
             idempotency: request.idempotency,
             now,
             lease: lease(now),
-        };
-        let driver = Arc::clone(self);
-        finish(async move {
-            let mut started = driver.store.start_verification(start).await??;
-            driver.carry_out(std::mem::take(&mut started.effects));
-            Ok(started)
         })
-        .await
     }
 
     /// Sends a message.
@@ -176,15 +189,35 @@ impl Driver {
         account: &Account,
         request: MessageRequest,
     ) -> Result<Started, Denial> {
+        let key = request.idempotency.clone();
+        let start = match self.plan_message(account, request) {
+            Ok(start) => start,
+            Err(refusal) => return self.first_answer(account, key, refusal).await,
+        };
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_message(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
+    }
+
+    /// Decides what can be decided without the store, and draws what a message needs.
+    fn plan_message(
+        &self,
+        account: &Account,
+        request: MessageRequest,
+    ) -> Result<StartMessage, Refusal> {
         screen(account, &request.number)?;
         if !self.channels.reach(Channel::Sms) {
-            return Err(Refusal::Unroutable.into());
+            return Err(Refusal::Unroutable);
         }
         let now = self.clock.now();
         let digits = request.number.digits();
         let [sequence] = clock::random_bytes();
         let price = account.prices.lookup(PriceItem::Sms, digits).times(request.parts);
-        let start = StartMessage {
+        Ok(StartMessage {
             new: NewMessage {
                 id: MessageId::compose(now, Bucket::of(account.id, digits), sequence),
                 account: account.id,
@@ -202,18 +235,27 @@ impl Driver {
                 network: self.channels.network(),
                 notify: request.notify,
             },
+            nonce: u64::from_be_bytes(clock::random_bytes()),
             limits: account.limits,
             idempotency: request.idempotency,
             now,
             lease: lease(now),
-        };
-        let driver = Arc::clone(self);
-        finish(async move {
-            let mut started = driver.store.start_message(start).await??;
-            driver.carry_out(std::mem::take(&mut started.effects));
-            Ok(started)
         })
-        .await
+    }
+
+    /// Answers a start that never reaches the store: a repeat is not refused for what has changed
+    /// since it was first answered.
+    async fn first_answer(
+        &self,
+        account: &Account,
+        key: Option<IdempotencyKey>,
+        refusal: Refusal,
+    ) -> Result<Started, Denial> {
+        let Some(key) = key else { return Err(refusal.into()) };
+        match self.store.first_answer(account.id, key).await? {
+            Some(answer) => Ok(answer?),
+            None => Err(refusal.into()),
+        }
     }
 
     /// Compares a code that a user typed.

@@ -329,8 +329,8 @@ async fn retain(app: Arc<App>) {
 
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
-/// So few rows of each kind go at once that nobody has to wait for it.
-const PURGE_ROWS: usize = 200;
+/// How many rows of each kind are looked for at once; the store deletes them little by little.
+const PURGE_ROWS: usize = 1000;
 const PURGE_BUSY: Duration = Duration::from_millis(200);
 const PURGE_IDLE: Duration = Duration::from_mins(10);
 

@@ -1,9 +1,12 @@
-//! What is kept: domain operations, each atomic and durable before it answers.
+//! What is kept: domain operations, each atomic (but for the purge) and durable before it answers.
 //!
 //! Every operation is told the time and brings its own identifiers, so that it can be replayed.
-//! One that is repeated after an unknown commit does no harm: starts are known by their id or
-//! idempotency key, checks by their nonce, credits by their key, and everything that links and
-//! webhooks report changes a settled thing no more.
+//! One that is repeated after an unknown commit does no harm. A start is known by its idempotency
+//! key, else by its identifier (a message's together with its nonce), and is answered as the first
+//! time; a check is known by its nonce, a credit by its key. What links and webhooks report changes
+//! a settled thing no more. A repeated cancel changes nothing either: its refusal,
+//! `Ended(Cancelled)`, says that the first one was carried out. Only a webhook's planned retry
+//! counts as one more try each time it is repeated.
 
 mod account;
 mod rows;
@@ -36,6 +39,14 @@ pub trait Store: Send + Sync {
 
     /// Admits, charges and queues a message.
     fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>>;
+
+    /// Returns the first answer to a start that is repeated under its key, `None` to a new one. The
+    /// starts look for it themselves; this is for one that would not reach them.
+    fn first_answer(
+        &self,
+        account: AccountId,
+        key: IdempotencyKey,
+    ) -> Reply<'_, Option<Result<Started, Refusal>>>;
 
     /// Compares a typed code. Of any number of right ones that arrive together, one wins.
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>>;
@@ -113,7 +124,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Reply<'_, Vec<VerificationView>>;
 
-    /// Deletes what is too old, at most `limit` rows of each kind; answers how many went.
+    /// Deletes what is too old, at most `limit` rows of each kind; answers how many went. It is
+    /// not one step, and need not be: what was not reached goes with the next call.
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize>;
 
     /// Forgets a phone number everywhere but in keyed pseudonyms; answers how many rows held it.
@@ -220,6 +232,8 @@ pub struct StartMessage {
     pub keys: NumberKeys,
     /// What its receipts and webhooks need.
     pub details: MessageDetails,
+    /// Names this request: a repeat has the same, a message that drew the same identifier another.
+    pub nonce: u64,
     /// The rates it must keep to.
     pub limits: Limits,
     /// Makes a repeat harmless.
@@ -285,7 +299,7 @@ pub struct Started {
     pub subject: Subject,
     /// What it costs, or will.
     pub price: Amount,
-    /// The balance afterwards.
+    /// The balance afterwards; the balance now, on a repeat that has no idempotency key.
     pub balance: Amount,
     /// How many parts a message has.
     pub parts: u8,

@@ -305,6 +305,24 @@ async fn a_wrong_setting_is_refused_by_its_name_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_repeat_gets_its_first_answer_though_the_account_is_suspended_since() {
+    let shop = Shop::open().await;
+    let verify = async |key: &str| {
+        let body = json!({ "phone": "447700900123", "brand": "Shop", "codeLength": 4 });
+        let request = shop.server.post("/api/v2/verify").json(&body);
+        let request = request.header("x-tm-username", &shop.username).header("x-tm-key", &shop.key);
+        let response = request.header("Idempotency-Key", key).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    };
+    let first = verify("first").await;
+    assert_eq!(first.0, StatusCode::OK, "{}", first.1);
+    let suspended = json!({ "suspended": true });
+    shop.server.admin(Method::PATCH, "/accounts/1", suspended).await;
+    assert_eq!(verify("second").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(verify("first").await, first);
+}
+
+#[tokio::test]
 async fn null_takes_a_setting_back_to_its_default() {
     let shop = Shop::open().await;
     let before = shop.server.admin_get("/accounts/1").await;

@@ -87,6 +87,7 @@ macro_rules! every_story {
             starts::a_repeated_start_gets_its_first_answer,
             starts::a_slot_past_its_expiry_admits_before_any_timer_fires,
             starts::a_refused_start_leaves_an_overdue_one_to_its_timer,
+            starts::a_start_sent_again_without_a_key_is_known_by_its_name,
             starts::a_start_hands_out_its_send_under_a_lease,
             starts::one_is_open_per_account_and_number,
             webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,

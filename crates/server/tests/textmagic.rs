@@ -199,6 +199,10 @@ async fn a_repeat_with_the_same_key_gets_the_first_answer() {
     let first = shown(send(body.clone()).await.unwrap()).await;
     let second = shown(send(body).await.unwrap()).await;
     assert_eq!(first, second);
+    let reordered = format!(r#"{{"codeLength": "4", "brand": "Acme", "phone": "{PHONE}"}}"#);
+    let request = server.textmagic(Method::POST, "/api/v2/verify").body(reordered);
+    let third = shown(request.header("Idempotency-Key", "abc").send().await.unwrap()).await;
+    assert_eq!(third, first, "the order of the fields says nothing");
     let other = json!({ "phone": PHONE, "brand": "Other", "codeLength": 4 });
     assert_eq!(send(other).await.unwrap().status(), 422);
     server.nth_text(PHONE, 1).await;

@@ -42,6 +42,28 @@ impl Fields {
         })
     }
 
+    /// Writes down what is asked, the same for the same request in another order or form.
+    pub(super) fn canonical(&self) -> String {
+        let mut asked = String::new();
+        for (name, value) in self.0.keys().filter_map(|name| Some((name, self.get(name)?))) {
+            let text = match value {
+                Value::String(text) => text.trim().to_owned(),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_) => value.to_string(),
+            };
+            // With its length in front, no value can pass for the beginning of another field.
+            for text in [name, &text] {
+                asked.push_str(&text.len().to_string());
+                asked.push(':');
+                asked.push_str(text);
+            }
+        }
+        asked
+    }
+
     /// Returns a field as text: a number is written as it is.
     pub(super) fn text(&self, name: &str) -> Option<Result<String, NotText>> {
         Some(match self.get(name)? {
@@ -57,3 +79,29 @@ pub(super) struct NotText;
 
 /// More fields than any request has.
 const FIELDS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_request_is_written_down_the_same() {
+        let asked = |body: &str| Fields::read(body.as_bytes()).ok().unwrap().canonical();
+        let first = asked(r#"{"phone":"447700900123","codeLength":4}"#);
+        for same in [
+            r#"{ "codeLength": 4, "phone": "447700900123" }"#,
+            r#"{"codeLength":"4","phone":" 447700900123","senderId":null,"brand":""}"#,
+            "codeLength=4&phone=447700900123",
+        ] {
+            assert_eq!(asked(same), first, "{same}");
+        }
+        for other in [
+            r#"{"phone":"447700900123","codeLength":6}"#,
+            r#"{"phone":"447700900123","codeLength":4,"brand":"Acme"}"#,
+            r#"{"phone":"447700900123","codeLength":[4]}"#,
+            r#"{"phone":"44770090012","codeLength":"34"}"#,
+        ] {
+            assert_ne!(asked(other), first, "{other}");
+        }
+    }
+}

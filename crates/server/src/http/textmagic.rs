@@ -106,7 +106,8 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
         let account = authenticate(&app, &incoming)?;
         let fields = Fields::read(&incoming.body).map_err(|_| WireError::malformed())?;
         let request = StartRequest::parse(&app, &fields)?;
-        let idempotency = incoming.idempotency(&app, "/api/v2/verify").map_err(|_| {
+        let asked = ["/api/v2/verify".as_bytes(), fields.canonical().as_bytes()].concat();
+        let idempotency = incoming.idempotency_over(&app, &[&asked]).map_err(|_| {
             WireError::common(StatusCode::BAD_REQUEST, "The Idempotency-Key is empty or too long.")
         })?;
         let request = VerificationRequest {

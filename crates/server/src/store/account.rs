@@ -22,11 +22,12 @@ pub struct AccountRecord {
 pub struct AccountSettings {
     /// Whether it may send.
     pub suspended: bool,
-    /// Starts per second, 0 to 100000.
+    /// Starts per second, and as many at once, 0 to 100000.
     pub account_per_s: Option<u32>,
-    /// Starts per number and window.
+    /// Starts per number and window, in the long run. As many may come at once, so that the window
+    /// after a pause can hold nearly twice as many.
     pub number_starts_max: Option<u32>,
-    /// Starts per prefix and window.
+    /// Starts per prefix and window, counted in the same way.
     pub prefix_starts_max: Option<u32>,
     /// Seconds between two steps, 15 to 900.
     pub step_wait_s: Option<u32>,

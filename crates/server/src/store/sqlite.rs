@@ -11,6 +11,7 @@ mod load;
 mod machines;
 mod outbox;
 mod read;
+mod repeats;
 mod retention;
 mod webhook_queue;
 mod webhooks;
@@ -32,9 +33,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
-    Due, Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
-    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
-    Woken,
+    Due, Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob,
+    Settlement, StartMessage, StartVerification, Started, Store, StoreError, SubmitReport,
+    VerificationView, WebhookJob, Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -161,6 +162,16 @@ impl SqliteStore {
         }
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Stopped)) })
     }
+
+    /// Deletes rows, so few in one operation that nobody has to wait for it.
+    async fn delete(&self, rows: &[retention::Old]) -> Result<usize, StoreError> {
+        let mut gone = 0;
+        for few in rows.chunks(DELETED_MAX) {
+            let few = few.to_vec();
+            gone += self.write(UNTIMED, move |tx| retention::delete(tx, &few)).await?;
+        }
+        Ok(gone)
+    }
 }
 
 impl Drop for SqliteStore {
@@ -180,6 +191,14 @@ impl Store for SqliteStore {
 
     fn start_message(&self, start: StartMessage) -> Reply<'_, Result<Started, Refusal>> {
         self.write(start.now, move |tx| machines::start_message(tx, &start))
+    }
+
+    fn first_answer(
+        &self,
+        account: AccountId,
+        key: IdempotencyKey,
+    ) -> Reply<'_, Option<Result<Started, Refusal>>> {
+        self.readers.read(move |connection| repeats::first_answer(connection, account, &key))
     }
 
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>> {
@@ -279,7 +298,16 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize> {
-        self.write(UNTIMED, move |tx| retention::purge(tx, retention, limit))
+        Box::pin(async move {
+            // As below; and what a webhook kept goes in the same call as the webhook.
+            let webhooks =
+                self.readers.read(move |c| retention::old_webhooks(c, retention, limit)).await?;
+            let gone = self.delete(&webhooks).await?;
+            let find =
+                move |c: &Connection| retention::old_machines_and_answers(c, retention, limit);
+            let others = self.readers.read(find).await?;
+            Ok(gone + self.delete(&others).await?)
+        })
     }
 
     fn erase(&self, number: u64, now: Timestamp) -> Reply<'_, usize> {
@@ -355,6 +383,9 @@ const UNTIMED: Timestamp = Timestamp::from_millis(0);
 
 /// Readers and the checkpointer may hold a lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many rows are deleted in one operation: each may lie on a page of its own.
+const DELETED_MAX: usize = 25;
 
 /// Page cache per connection.
 const CACHE_KIB: i64 = 16 * 1024;

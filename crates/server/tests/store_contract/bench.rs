@@ -178,6 +178,7 @@ impl Bench {
                 network: "23415".to_owned(),
                 notify: Notify::Account,
             },
+            nonce: self.drawn,
             limits: unlimited(),
             idempotency: None,
             now: self.now,

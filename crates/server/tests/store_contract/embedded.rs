@@ -4,13 +4,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::store::sqlite::SqliteOptions;
-use countersign::store::{CheckCode, Store, StoreError};
+use countersign::store::{CheckCode, Retention, Store, StoreError};
 use engine::{
     MessageId, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
 };
@@ -240,6 +240,23 @@ fn an_older_schema_is_migrated_and_a_newer_one_is_refused() {
     assert_eq!(version(), newest + 1, "it is left as it was");
 }
 
+#[test]
+fn a_purge_lets_others_in_between() {
+    let runtime = Runtime::new().unwrap();
+    let dir = TempDir::new().unwrap();
+    let commits = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&commits);
+    let observer = Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let store = open_sqlite(dir.path(), SqliteOptions::default(), NOON, observer).unwrap();
+    raw(dir.path()).execute_batch(&answers(1000)).unwrap();
+    let noon = Retention { ended_before: NOON, answered_before: NOON };
+    assert_eq!(runtime.block_on(store.purge(noon, 900)).unwrap(), 900);
+    assert!(commits.load(Ordering::SeqCst) >= 9, "no more than a hundred rows in each");
+    assert_eq!(runtime.block_on(store.purge(noon, 900)).unwrap(), 100);
+}
+
 async fn bench() -> (Bench, PathBuf) {
     let backend = Sqlite::fresh();
     let dir = backend.path().to_owned();
@@ -314,6 +331,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn raw(dir: &Path) -> Connection {
     Connection::open(dir.join("countersign.db")).unwrap()
+}
+
+/// Remembers so many first answers, all of them long ago.
+fn answers(count: u32) -> String {
+    format!(
+        "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < {count})
+         INSERT INTO idempotency SELECT 1, randomblob(16), zeroblob(16), zeroblob(16), 5, 95, 0, n
+         FROM i"
+    )
 }
 
 fn key(id: VerificationId) -> [u8; 16] {

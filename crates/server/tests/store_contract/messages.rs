@@ -5,7 +5,7 @@
 use countersign::store::{Content, Settlement, WebhookEvent};
 use engine::{ErrorCode, MessageId, MessageStatus, ReceiptStatus, SubmitOutcome};
 
-use crate::bench::{ALICE, Bench, NUMBER, TEXT, attempt_of, attempts, message_of};
+use crate::bench::{ALICE, BOB, Bench, NUMBER, TEXT, attempt_of, attempts, message_of};
 
 pub(crate) async fn each_receipt_is_told_once_per_part(mut bench: Bench) {
     let start = bench.message(ALICE, NUMBER);
@@ -73,9 +73,16 @@ pub(crate) async fn two_messages_never_share_a_name(mut bench: Bench) {
     let first = message_of(&bench.try_send(first).await.unwrap());
     let second = message_of(&bench.try_send(second).await.unwrap());
     assert_ne!(first, second);
+    let mut others = bench.message(BOB, NUMBER);
+    others.new.id = first;
+    let others = bench.try_send(others.clone()).await.map(|_| others).unwrap();
+    let again = bench.try_send(others).await.unwrap();
+    assert!(again.replayed, "it is known under the name that it got");
+    let third = message_of(&again);
+    assert!(third != first && third != second);
     bench.pass(20);
     let claimed = bench.claim_sends().await;
-    assert_eq!(attempts(&claimed), [attempt_of(first), attempt_of(second)]);
+    assert_eq!(attempts(&claimed), [attempt_of(first), attempt_of(second), attempt_of(third)]);
     let Some(Content::Text(text)) = claimed.last().map(|job| &job.content) else {
         panic!("{claimed:?}")
     };

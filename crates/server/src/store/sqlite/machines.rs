@@ -2,30 +2,31 @@
 
 use engine::{
     AccountId, Admitted, Amount, AttemptId, Conversion, Facts, Limits, Machine as _, Message,
-    MessageId, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
+    MessageId, NewMessage, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
     VerificationRecord, VerificationState,
 };
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
-use super::super::rows::{signed, subject_from_blob, subject_to_blob, to_json};
+use super::super::rows::{signed, subject_to_blob, to_json};
 use super::super::{
-    CheckCode, Checked, Effects, IdempotencyKey, Lease, Notify, NumberKeys, ReceiptReport,
-    StartMessage, StartVerification, Started, StoreError, SubmitReport, Woken,
+    CheckCode, Checked, Effects, Lease, Notify, NumberKeys, ReceiptReport, StartMessage,
+    StartVerification, Started, StoreError, SubmitReport, Woken,
 };
 use super::caches::{BucketKey, Timer};
 use super::load::{
     LoadedMessage, LoadedVerification, load_message, load_owned, load_verification,
     send_of_message, send_of_verification,
 };
+use super::repeats::Known;
 use super::writer::Tx;
-use super::{outbox, webhooks};
+use super::{outbox, repeats, webhooks};
 
 pub(super) fn start_verification(
     tx: &mut Tx<'_>,
     start: &StartVerification,
 ) -> Result<Result<Started, Refusal>, StoreError> {
     let account = start.new.account;
-    if let Some(answer) = replay(tx, account, start.idempotency.as_ref())? {
+    if let Some(answer) = repeats::verification(tx, start)? {
         return Ok(answer);
     }
     let price = start.new.price;
@@ -103,7 +104,7 @@ fn insert_verification(
     effects.extend(carry_out_verification(tx, &loaded, &turn.outputs, start.lease)?);
     let subject = Subject::Verification(id);
     let started = Started { subject, price, balance, parts: 0, replayed: false, effects };
-    remember(tx, account, start.idempotency.as_ref(), &started)?;
+    repeats::remember(tx, account, start.idempotency.as_ref(), &started)?;
     Ok(started)
 }
 
@@ -112,33 +113,31 @@ pub(super) fn start_message(
     start: &StartMessage,
 ) -> Result<Result<Started, Refusal>, StoreError> {
     let account = start.new.account;
-    if let Some(answer) = replay(tx, account, start.idempotency.as_ref())? {
-        return Ok(answer);
-    }
+    let id = match repeats::message(tx, start)? {
+        Known::New(id) => id,
+        Known::Repeat(answer) => return Ok(answer),
+    };
     let facts = facts(tx, account, start.keys, start.details.campaign, &start.limits);
     let admitted = match engine::admit(&facts, &start.limits, start.new.price, tx.now) {
         Ok(admitted) => admitted,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut new = start.new.clone();
-    while message_exists(tx, new.id)? {
-        new.id = new.id.next();
-    }
-    let id = new.id;
+    let new = NewMessage { id, ..start.new.clone() };
     let price = new.price;
     let parts = new.parts;
     let sealed = tx.sealer.seal(&id.as_u64().to_be_bytes(), new.text.reveal().as_bytes());
     let (turn, ()) = Turn::take(Message::start(new, tx.now), |_| ());
     tx.execute(
         "INSERT INTO message
-         (id, account, number, number_key, prefix_key, wake_at, text, record, details)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         (id, account, number, number_key, prefix_key, nonce, wake_at, text, record, details)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             signed(id.as_u64()),
             account.0,
             signed(start.number),
             signed(start.keys.number),
             signed(start.keys.prefix),
+            signed(start.nonce),
             turn.wake_at.map(|at| signed(at.as_millis())),
             sealed,
             to_json(turn.machine.record())?,
@@ -156,7 +155,7 @@ pub(super) fn start_message(
     let balance = tx.caches.funds.entry(account).or_default().balance;
     let subject = Subject::Message(id);
     let started = Started { subject, price, balance, parts, replayed: false, effects };
-    remember(tx, account, start.idempotency.as_ref(), &started)?;
+    repeats::remember(tx, account, start.idempotency.as_ref(), &started)?;
     Ok(Ok(started))
 }
 
@@ -446,11 +445,6 @@ fn carry_out_message(
     Ok(effects)
 }
 
-fn message_exists(tx: &Tx<'_>, id: MessageId) -> Result<bool, StoreError> {
-    let mut statement = tx.prepare("SELECT 1 FROM message WHERE id = ?1")?;
-    Ok(statement.exists([signed(id.as_u64())])?)
-}
-
 fn facts(
     tx: &mut Tx<'_>,
     account: AccountId,
@@ -497,64 +491,6 @@ fn charge(
     let funds = tx.caches.funds.entry(account).or_default();
     funds.balance = funds.balance - amount;
     funds.dirty = true;
-    Ok(())
-}
-
-/// Returns the first answer to a start that is repeated.
-fn replay(
-    tx: &Tx<'_>,
-    account: AccountId,
-    key: Option<&IdempotencyKey>,
-) -> Result<Option<Result<Started, Refusal>>, StoreError> {
-    let Some(key) = key else { return Ok(None) };
-    let mut statement = tx.prepare(
-        "SELECT fingerprint, subject, price, balance, parts FROM idempotency
-         WHERE account = ?1 AND key = ?2",
-    )?;
-    let row = statement
-        .query_row(params![account.0, key.key], |row| {
-            let fingerprint: [u8; 16] = row.get(0)?;
-            let subject: Vec<u8> = row.get(1)?;
-            let (price, balance): (i64, i64) = (row.get(2)?, row.get(3)?);
-            Ok((fingerprint, subject, price, balance, row.get(4)?))
-        })
-        .optional()?;
-    let Some((fingerprint, subject, price, balance, parts)) = row else { return Ok(None) };
-    if fingerprint != key.fingerprint {
-        return Ok(Some(Err(Refusal::IdempotencyMismatch)));
-    }
-    Ok(Some(Ok(Started {
-        subject: subject_from_blob("idempotency", &subject)?,
-        price: Amount::from_units(price),
-        balance: Amount::from_units(balance),
-        parts,
-        replayed: true,
-        effects: Effects::default(),
-    })))
-}
-
-fn remember(
-    tx: &mut Tx<'_>,
-    account: AccountId,
-    key: Option<&IdempotencyKey>,
-    started: &Started,
-) -> Result<(), StoreError> {
-    let Some(key) = key else { return Ok(()) };
-    tx.execute(
-        "INSERT INTO idempotency
-         (account, key, fingerprint, subject, price, balance, parts, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            account.0,
-            key.key,
-            key.fingerprint,
-            subject_to_blob(started.subject),
-            started.price.units(),
-            started.balance.units(),
-            started.parts,
-            signed(tx.now.as_millis()),
-        ],
-    )?;
     Ok(())
 }
 

@@ -8,41 +8,88 @@ use super::super::rows::signed;
 use super::super::{Retention, StoreError};
 use super::writer::Tx;
 
-/// Deletes what is too old, and what was remembered for it. What a webhook still tells of stays
-/// until the webhook is gone: a message can end and be too old at the same moment.
-pub(super) fn purge(
-    tx: &mut Tx<'_>,
+/// A row that is too old to be kept.
+#[derive(Clone, Copy)]
+pub(super) enum Old {
+    Webhook(i64),
+    Verification([u8; 16]),
+    Message(i64),
+    /// A first answer, by account and key.
+    Answer(i64, [u8; 16]),
+}
+
+/// Finds webhooks that were given up too long ago.
+pub(super) fn old_webhooks(
+    connection: &Connection,
     retention: Retention,
     limit: usize,
-) -> Result<usize, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+) -> Result<Vec<Old>, StoreError> {
+    let before = signed(retention.ended_before.as_millis());
+    let sql = "SELECT id FROM webhook WHERE dead_at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([before, bound(limit)], |row| row.get(0).map(Old::Webhook))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Finds machines that have ended, and first answers, that are too old. What a webhook still tells
+/// of stays until the webhook is gone: a message can end and be too old at the same moment.
+///
+/// Whatever is found may still be deleted later: no webhook comes about once a machine has ended.
+pub(super) fn old_machines_and_answers(
+    connection: &Connection,
+    retention: Retention,
+    limit: usize,
+) -> Result<Vec<Old>, StoreError> {
     let before = retention.ended_before;
-    let webhooks = tx.execute(
-        "DELETE FROM webhook WHERE id IN (
-             SELECT id FROM webhook WHERE dead_at < ?1 LIMIT ?2)",
-        params![signed(before.as_millis()), limit],
+    let limit = bound(limit);
+    let mut old = Vec::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM verification
+         WHERE id < ?1 AND wake_at IS NULL AND id NOT IN (SELECT subject FROM webhook)
+         LIMIT ?2",
     )?;
-    let verifications = tx.execute(
-        "DELETE FROM verification WHERE id IN (
-             SELECT id FROM verification
-             WHERE id < ?1 AND wake_at IS NULL AND id NOT IN (SELECT subject FROM webhook)
-             LIMIT ?2)",
-        params![VerificationId::first_at(before).as_u128().to_be_bytes(), limit],
+    let first = VerificationId::first_at(before).as_u128().to_be_bytes();
+    for row in statement.query_map(params![first, limit], |row| row.get(0))? {
+        old.push(Old::Verification(row?));
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM message
+         WHERE id < ?1 AND wake_at IS NULL
+             AND unhex(printf('%016X', id)) NOT IN (SELECT subject FROM webhook)
+         LIMIT ?2",
     )?;
-    let messages = tx.execute(
-        "DELETE FROM message WHERE id IN (
-             SELECT id FROM message
-             WHERE id < ?1 AND wake_at IS NULL
-                 AND unhex(printf('%016X', id)) NOT IN (SELECT subject FROM webhook)
-             LIMIT ?2)",
-        params![signed(MessageId::first_at(before).as_u64()), limit],
-    )?;
-    let answers = tx.execute(
-        "DELETE FROM idempotency WHERE (account, key) IN (
-             SELECT account, key FROM idempotency WHERE at < ?1 LIMIT ?2)",
-        params![signed(retention.answered_before.as_millis()), limit],
-    )?;
-    Ok(verifications + messages + webhooks + answers)
+    let first = signed(MessageId::first_at(before).as_u64());
+    for row in statement.query_map([first, limit], |row| row.get(0))? {
+        old.push(Old::Message(row?));
+    }
+    let sql = "SELECT account, key FROM idempotency WHERE at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first = signed(retention.answered_before.as_millis());
+    for row in statement.query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (account, key) = row?;
+        old.push(Old::Answer(account, key));
+    }
+    Ok(old)
+}
+
+/// Deletes rows that were found too old.
+pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError> {
+    let mut gone = 0;
+    for row in rows {
+        gone += match row {
+            // An operator may have put it back since it was found.
+            Old::Webhook(id) => {
+                tx.execute("DELETE FROM webhook WHERE id = ?1 AND dead_at IS NOT NULL", [id])?
+            }
+            Old::Verification(id) => tx.execute("DELETE FROM verification WHERE id = ?1", [id])?,
+            Old::Message(id) => tx.execute("DELETE FROM message WHERE id = ?1", [id])?,
+            Old::Answer(account, key) => {
+                let sql = "DELETE FROM idempotency WHERE account = ?1 AND key = ?2";
+                tx.execute(sql, params![account, key])?
+            }
+        };
+    }
+    Ok(gone)
 }
 
 /// The rows that hold a number.
@@ -98,4 +145,8 @@ fn column<T: FromSql>(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

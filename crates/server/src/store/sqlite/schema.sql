@@ -97,6 +97,7 @@ CREATE TABLE message (
     number INTEGER,
     number_key INTEGER NOT NULL,
     prefix_key INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
     wake_at INTEGER,
     text BLOB,
     record TEXT NOT NULL,
@@ -131,6 +132,7 @@ CREATE TABLE webhook (
     error TEXT,
     dead_at INTEGER
 ) STRICT;
+CREATE INDEX webhook_dead ON webhook (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX webhook_waiting ON webhook (account, endpoint, due_at) WHERE dead_at IS NULL;
 
 CREATE TABLE idempotency (
