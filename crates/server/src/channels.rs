@@ -2,10 +2,10 @@
 
 pub mod sandbox;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::wording::{self, AppendedLine, Template};
@@ -67,7 +67,14 @@ pub enum Submission {
 /// All links.
 pub struct Channels {
     links: Vec<Arc<dyn Link>>,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<Mutex<InFlight>>,
+}
+
+/// The attempts that are being handed over, numbered in the order of their beginnings.
+#[derive(Debug, Default)]
+struct InFlight {
+    numbers: BTreeSet<u64>,
+    next: u64,
 }
 
 impl Channels {
@@ -89,7 +96,17 @@ impl Channels {
 
     /// Returns how many attempts are being handed over.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        lock(&self.in_flight).numbers.len()
+    }
+
+    /// Marks the present: what is begun from now on comes after the mark.
+    pub fn mark(&self) -> u64 {
+        lock(&self.in_flight).next
+    }
+
+    /// Whether any attempt begun before a mark is still being handed over.
+    pub fn in_flight_before(&self, mark: u64) -> bool {
+        lock(&self.in_flight).numbers.first().is_some_and(|number| *number < mark)
     }
 
     /// Stops an attempt if it still can be stopped.
@@ -104,7 +121,14 @@ impl Channels {
     pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob) {
         let driver = Arc::clone(driver);
         let in_flight = Arc::clone(&self.in_flight);
-        let before = in_flight.fetch_add(1, Ordering::AcqRel);
+        let (number, before) = {
+            let mut in_flight = lock(&in_flight);
+            let number = in_flight.next;
+            in_flight.next += 1;
+            let before = in_flight.numbers.len();
+            in_flight.numbers.insert(number);
+            (number, before)
+        };
         tokio::spawn(async move {
             let attempt = job.attempt;
             let full = before >= IN_FLIGHT_MAX;
@@ -112,13 +136,17 @@ impl Channels {
             if let Err(error) = done {
                 tracing::error!(attempt.id = %attempt, %error, "cannot report an attempt");
             }
-            in_flight.fetch_sub(1, Ordering::AcqRel);
+            lock(&in_flight).numbers.remove(&number);
         });
     }
 
     fn link_for(&self, channel: Channel) -> Option<Arc<dyn Link>> {
         self.links.iter().find(|link| link.carries(channel)).map(Arc::clone)
     }
+}
+
+fn lock(in_flight: &Mutex<InFlight>) -> std::sync::MutexGuard<'_, InFlight> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn send(driver: &Arc<Driver>, job: SendJob) -> Result<(), crate::store::StoreError> {

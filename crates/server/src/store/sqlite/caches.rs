@@ -278,6 +278,8 @@ pub(super) enum Timer {
 pub(super) struct Timers {
     machines: BTreeSet<(Timestamp, Timer)>,
     messages_until: Timestamp,
+    /// No message further away than that is due before.
+    messages_next: Option<Timestamp>,
     sends: BTreeSet<(Timestamp, AttemptId)>,
     send_due: BTreeMap<AttemptId, Timestamp>,
     webhooks: BTreeSet<(Timestamp, i64)>,
@@ -294,8 +296,14 @@ impl Timers {
             Timer::Verification(_) => true,
             Timer::Message(_) => *at < self.messages_until,
         };
-        if let Some(to) = to.filter(near) {
-            self.machines.insert((to, timer));
+        match to {
+            Some(to) if near(&to) => {
+                self.machines.insert((to, timer));
+            }
+            Some(to) => {
+                self.messages_next = Some(self.messages_next.map_or(to, |next| next.min(to)));
+            }
+            None => {}
         }
     }
 
@@ -368,9 +376,9 @@ impl Timers {
 
     /// Returns when the next of each is due.
     pub(super) fn next_due(&self) -> Due {
-        let machine = self.machines.first().map(|(at, _)| *at);
+        let near = self.machines.first().map(|(at, _)| *at);
         Due {
-            machine: Some(machine.map_or(self.messages_until, |at| at.min(self.messages_until))),
+            machine: near.into_iter().chain(self.messages_next).min(),
             send: self.sends.first().map(|(at, _)| *at),
             webhook: self.webhooks.first().map(|(at, _)| *at),
         }
@@ -386,6 +394,11 @@ impl Timers {
             let at = Timestamp::from_millis(unsigned(row.get(1)?));
             self.machines.insert((at, Timer::Message(id)));
         }
+        let mut statement =
+            connection.prepare_cached("SELECT min(wake_at) FROM message WHERE wake_at >= ?1")?;
+        let until = signed(self.messages_until.as_millis());
+        let next: Option<i64> = statement.query_row([until], |row| row.get(0))?;
+        self.messages_next = next.map(|at| Timestamp::from_millis(unsigned(at)));
         Ok(())
     }
 
