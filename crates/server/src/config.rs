@@ -211,7 +211,7 @@ mod tests {
             ("COUNTERSIGN_ENGINE__STEP_WEIGHT", "secret-looking"),
         ];
         insta::assert_snapshot!(load(file, &variables).unwrap_err(), @r#"
-        use the configuration: it has 7 mistakes
+        the configuration has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
           server.body_bytes_max: invalid type: string "big", expected a whole number
           server.lisen: unknown key `lisen`, expected one of `listen`, `public_url`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`

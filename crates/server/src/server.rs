@@ -20,7 +20,7 @@ use crate::driver::Driver;
 use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhooks::Worker;
@@ -36,6 +36,12 @@ pub enum StartError {
         dir: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// There is a database and no key to open its secrets with.
+    #[error("find the sealing key {}: restore it beside the database that it sealed", path.display())]
+    KeyLost {
+        /// Where it was looked for.
+        path: PathBuf,
     },
     /// The sealing keys cannot be read.
     #[error(transparent)]
@@ -105,6 +111,10 @@ impl Server {
         let dir = config.data.dir.clone();
         create_private_dir(&dir)?;
         let ring = match &config.data.keys {
+            // A fresh key could open nothing of what is there.
+            KeySource::File(path) if !path.exists() && dir.join(DATABASE_FILE).exists() => {
+                return Err(StartError::KeyLost { path: path.clone() });
+            }
             KeySource::File(path) => KeyRing::load_or_create(path)?,
             KeySource::Environment(ring) => ring.clone(),
         };

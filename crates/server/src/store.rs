@@ -138,7 +138,7 @@ pub enum StoreError {
     #[error("the store has stopped")]
     Stopped,
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database cannot be used: {0}")]
     Unavailable(String),
     /// A stored row is in no legal state.
     #[error("table {table} holds an illegal row {row}: {reason}")]
@@ -349,6 +349,8 @@ pub enum Content {
         brand: String,
         /// The locale to speak.
         locale: engine::Locale,
+        /// How long it can be typed, from the start.
+        lifetime: Duration,
     },
     /// A text that is ready.
     Text(SecretText),

@@ -3,7 +3,7 @@
 mod inbox;
 mod scenario;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -213,10 +213,12 @@ impl Sandbox {
             let by = self.clock.now();
             let mut count = driver.tick().await?;
             // Not for all of them: those that clients begin from now on may never end.
-            let mark = driver.channels.mark();
-            while driver.channels.in_flight_before(mark) {
-                count += 1;
+            let mut begun: HashSet<_> = driver.channels.attempts_in_flight().into_iter().collect();
+            count += begun.len();
+            while !begun.is_empty() {
                 tokio::time::sleep(SETTLE_POLL).await;
+                let present = driver.channels.attempts_in_flight();
+                begun = present.into_iter().filter(|attempt| begun.contains(attempt)).collect();
             }
             count += self.report_due(driver, by).await;
             if self.first_due(driver).await?.is_some_and(|next| next <= by) {

@@ -110,7 +110,7 @@ impl SqliteStore {
         lock.try_lock().map_err(|_| {
             StoreError::Unavailable(format!("another server uses {}", dir.display()))
         })?;
-        let path = dir.join("countersign.db");
+        let path = dir.join(DATABASE_FILE);
         let connection = connect(&path)?;
         migrate(&connection)?;
         outbox::release_leases(&connection)?;
@@ -339,6 +339,9 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
 fn unavailable(error: impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
+
+/// The database in the data directory.
+pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
 const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];

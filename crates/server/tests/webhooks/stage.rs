@@ -127,6 +127,7 @@ impl Stage {
         let driver = &self.app.driver;
         let account = Arc::clone(driver.directories.current().account(ACCOUNT).unwrap());
         let request = VerificationRequest {
+            timing: engine::Timing::default(),
             number: phone(number),
             brand: "Acme".to_owned(),
             code_length: 6,

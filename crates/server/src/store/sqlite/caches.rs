@@ -433,7 +433,6 @@ const VERIFICATION_TIME_SHIFT: u32 = 80;
 const MESSAGE_TIME_SHIFT: u32 = 23;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a broken test fails")]
 mod tests {
     use super::*;
 
