@@ -270,6 +270,7 @@ mod tests {
         refuses("server.request_timeout_ms = 1000", "header_timeout_ms", "request_timeout_ms");
         refuses("webhooks.answer_timeout_ms = 1000", "connect_timeout_ms", "answer_timeout_ms");
         refuses("webhooks.in_flight_max = 4", "per_endpoint_max", "in_flight_max");
+        refuses("webhooks.per_account_max = 257", "per_account_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
     }

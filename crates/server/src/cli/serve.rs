@@ -94,6 +94,10 @@ async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> Ex
             tracing::error!("the store has stopped; start the server again");
             ExitCode::FAILURE
         }
+        End::TaskFailed(task) => {
+            tracing::error!(task, "a task has panicked; start the server again");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod machines;
 mod outbox;
 mod read;
 mod retention;
+mod webhook_queue;
 mod webhooks;
 mod writer;
 
@@ -30,8 +31,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
+    Due, Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
     StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
     Woken,
 };
@@ -224,7 +225,7 @@ impl Store for SqliteStore {
         self.write(claim.now, move |tx| outbox::claim(tx, claim))
     }
 
-    fn claim_webhooks(&self, claim: Claim, busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>> {
+    fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>> {
         self.write(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
