@@ -1,8 +1,7 @@
 //! The only file that reads the operating system's clock or draws randomness.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::Timestamp;
@@ -13,8 +12,9 @@ use zeroize::Zeroizing;
 /// Tells the time: the system's clock plus an offset that can only grow.
 ///
 /// A clone shares the offset with its original.
-/// What it tells never goes backwards: if the system's clock is set back, it stands still until
-/// the system's clock has caught up.
+/// What it tells never goes backwards and never stands still. If the system's clock is set
+/// forward, this one follows at once. If it is set back, this one goes on at nine tenths of its
+/// pace until the two agree.
 #[derive(Clone)]
 pub struct Clock {
     shared: Arc<Shared>,
@@ -22,20 +22,43 @@ pub struct Clock {
 
 struct Shared {
     source: Source,
-    latest_ms: AtomicU64,
     // The watch channel is both the value and the alarm of those who sleep.
     offset_ms: watch::Sender<u64>,
 }
 
 enum Source {
-    System,
+    System { started: Instant, pace: Mutex<Pace> },
     Standing(u64),
+}
+
+/// Follows a wall clock that may be set, by the measure of a monotonic one that may not.
+#[derive(Debug, Default)]
+struct Pace {
+    /// What was told last, since the Unix epoch.
+    told: Duration,
+    /// The monotonic clock at that moment, since it was started.
+    read: Duration,
+}
+
+impl Pace {
+    /// Returns the time when the monotonic clock shows `read` and the wall clock `wall`.
+    fn tell(&mut self, read: Duration, wall: Duration) -> Duration {
+        let passed = read.saturating_sub(self.read);
+        let kept = self.told.saturating_add(passed);
+        // Deadlines and rates depend on time that passes: one that stood still until the wall
+        // clock had caught up would stop every step and refuse every start.
+        let slack = kept.saturating_sub(wall).min(passed / SLEW_PART);
+        self.told = kept.saturating_sub(slack).max(wall);
+        self.read = self.read.max(read);
+        self.told
+    }
 }
 
 impl Clock {
     /// Makes a clock that follows the system's, with no offset.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn system() -> Self {
-        Self::new(Source::System)
+        Self::new(Source::System { started: Instant::now(), pace: Mutex::default() })
     }
 
     /// Makes a clock that stands at `start` and moves only when it is advanced.
@@ -44,20 +67,22 @@ impl Clock {
     }
 
     fn new(source: Source) -> Self {
-        let shared =
-            Shared { source, latest_ms: AtomicU64::new(0), offset_ms: watch::Sender::new(0) };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared { source, offset_ms: watch::Sender::new(0) }) }
     }
 
     /// Returns the time, which is never earlier than any this clock has returned before.
     pub fn now(&self) -> Timestamp {
-        let base = match self.shared.source {
-            Source::System => system_millis(),
-            Source::Standing(millis) => millis,
+        let ahead_of = |millis: u64| millis.saturating_add(*self.shared.offset_ms.borrow());
+        let told = match &self.shared.source {
+            Source::System { started, pace } => {
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                // The offset is added under the lock too, so that of two callers the later one
+                // is told the later time.
+                ahead_of(whole_millis(pace.tell(started.elapsed(), system_time())))
+            }
+            Source::Standing(millis) => ahead_of(*millis),
         };
-        let told = base.saturating_add(*self.shared.offset_ms.borrow());
-        let latest = self.shared.latest_ms.fetch_max(told, Ordering::AcqRel);
-        Timestamp::from_millis(latest.max(told))
+        Timestamp::from_millis(told)
     }
 
     /// Moves the time forward by `step`, in whole milliseconds, and wakes whoever sleeps too long.
@@ -112,7 +137,7 @@ impl fmt::Debug for Clock {
 
 /// The system's time for a line of the log, which the sandbox's clock does not move.
 pub fn log_time() -> jiff::Timestamp {
-    let millis = i64::try_from(system_millis()).unwrap_or(i64::MAX);
+    let millis = i64::try_from(whole_millis(system_time())).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
 }
 
@@ -189,9 +214,9 @@ fn fill_random(bytes: &mut [u8]) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
-fn system_millis() -> u64 {
+fn system_time() -> Duration {
     // A clock before 1970 is not set; time then starts at the epoch.
-    whole_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn whole_millis(span: Duration) -> u64 {
@@ -206,6 +231,9 @@ pub const DIGITS_MAX: u8 = 10;
 /// Longest uninterrupted sleep (a choice): how late a sleeper notices that the system's clock was
 /// set forward.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// Of the time that passes, one part in so many is left out while the wall clock is behind (a
+/// choice): no deadline comes late by more than a ninth, and an hour is made up for in ten.
+const SLEW_PART: u32 = 10;
 /// Enough that a longest code nearly always needs one call to the system.
 const DRAWS_AT_ONCE: usize = 16;
 /// The largest multiple of ten that a byte can stay below; the rest would favour 0 to 5.
@@ -236,12 +264,52 @@ mod tests {
         clock.set_offset(Duration::from_mins(1));
         clock.set_offset(Duration::from_secs(10));
         assert_eq!(clock.offset(), Duration::from_mins(1), "a smaller offset is ignored");
+        assert_eq!(clock.now().since(NOON), Duration::from_mins(1));
+    }
 
-        let set_back = Clock::standing_at(NOON);
-        set_back.shared.latest_ms.store(NOON.as_millis() + 5, Ordering::Release);
-        assert_eq!(set_back.now().as_millis(), NOON.as_millis() + 5);
-        set_back.advance(Duration::from_millis(6));
-        assert_eq!(set_back.now().as_millis(), NOON.as_millis() + 6);
+    #[test]
+    fn a_wall_clock_set_back_an_hour_slows_time_down_until_they_agree() {
+        let hour = Duration::from_hours(1);
+        let start = hour * 24;
+        let mut pace = Pace::default();
+        assert_eq!(pace.tell(Duration::ZERO, start), start);
+        let mut told = start;
+        for minute in 1..=11 * 60 {
+            let passed = Duration::from_mins(minute);
+            let next = pace.tell(passed, (start + passed).saturating_sub(hour));
+            assert!(next >= told + Duration::from_secs(54), "time stands still after {minute} min");
+            told = next;
+        }
+        assert_eq!(told, start + hour * 10, "after ten hours they agree, and then keep pace");
+    }
+
+    #[test]
+    fn readings_close_together_slow_down_as_readings_far_apart_do() {
+        let start = Duration::from_hours(24);
+        let mut pace = Pace::default();
+        pace.tell(Duration::ZERO, start);
+        for millionth in 1..=10_000 {
+            pace.tell(Duration::from_micros(millionth), Duration::ZERO);
+        }
+        let told = pace.tell(Duration::from_millis(10), Duration::ZERO);
+        assert_eq!(told, start + Duration::from_millis(9));
+    }
+
+    #[test]
+    fn a_wall_clock_set_forward_is_followed_at_once_and_a_jump_and_back_stops_nothing() {
+        let day = Duration::from_hours(24);
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        pace.tell(Duration::ZERO, day);
+        assert_eq!(pace.tell(second, day * 2), day * 2);
+        assert_eq!(pace.tell(second * 11, day + second * 11), day * 2 + second * 9);
+    }
+
+    #[test]
+    fn the_longest_interruption_of_a_reader_does_not_turn_time_back() {
+        let mut pace = Pace::default();
+        let told = pace.tell(Duration::from_secs(5), Duration::from_secs(100));
+        assert_eq!(pace.tell(Duration::from_secs(4), Duration::from_secs(99)), told);
     }
 
     #[test]

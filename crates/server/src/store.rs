@@ -435,7 +435,7 @@ pub struct Woken {
 /// When things are due next.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Due {
-    /// A machine.
+    /// A machine, or one that has ended since.
     pub machine: Option<Timestamp>,
     /// A send that nobody has leased any longer.
     pub send: Option<Timestamp>,

@@ -58,6 +58,7 @@ macro_rules! every_story {
             endings::steps_and_expiry_come_in_order,
             endings::what_was_open_goes_on_after_a_reopening,
             limits::a_barred_number_is_refused_until_the_bar_is_lifted,
+            limits::a_clock_that_was_ahead_before_a_reopening_locks_nobody_out,
             limits::a_rate_is_kept_per_account_and_over_a_reopening,
             limits::a_rate_is_kept_per_number_over_all_accounts,
             limits::a_rate_is_kept_per_block_of_numbers,

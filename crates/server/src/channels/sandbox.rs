@@ -3,21 +3,24 @@
 mod inbox;
 mod scenario;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::{Dispatch, Link, Submission};
 use crate::clock::Clock;
 use crate::config::SandboxConfig;
 use crate::driver::Driver;
 use crate::seal::Sealer;
+use crate::store::StoreError;
 
 use inbox::Entry;
 pub use inbox::{Call, Inbox, InboxError, Inboxes, Sms};
@@ -30,6 +33,44 @@ pub struct Sandbox {
     latency: Duration,
     pending: Mutex<Pending>,
     changed: Notify,
+    /// Held by who reports.
+    reporting: tokio::sync::Mutex<()>,
+    /// Held by who moves the clock.
+    turn: tokio::sync::Mutex<()>,
+    /// How many moves of the clock go on or wait.
+    moves: AtomicUsize,
+}
+
+/// Why the clock was not moved as far as was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be kept how far the clock is ahead.
+    #[error(transparent)]
+    File(#[from] InboxError),
+    /// The server has ended.
+    #[error("move the clock: the server has stopped")]
+    Stopped,
+}
+
+/// A move of the clock that goes on or waits, told by [`Sandbox::is_moving`] until it is dropped.
+struct Moving {
+    sandbox: Arc<Sandbox>,
+}
+
+impl Moving {
+    fn begin(sandbox: Arc<Sandbox>) -> Self {
+        sandbox.moves.fetch_add(1, Ordering::AcqRel);
+        Self { sandbox }
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.sandbox.moves.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What the network will report, by when.
@@ -64,6 +105,9 @@ impl Sandbox {
             latency: config.latency,
             pending: Mutex::default(),
             changed: Notify::new(),
+            reporting: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            moves: AtomicUsize::new(0),
         };
         for (due_at, attempt, receipt) in kept.reports {
             sandbox.report_at(due_at, attempt, receipt);
@@ -102,75 +146,134 @@ impl Sandbox {
                 },
             }
             let Some(driver) = driver.upgrade() else { return };
-            self.report_due(&driver).await;
+            self.report_due(&driver, self.clock.now()).await;
         }
     }
 
     /// Moves the clock forward, stopping wherever something is due, so that it happens in order;
-    /// answers when everything due by then has been taken up.
+    /// answers when everything due by then has been taken up. Of several moves one is made after
+    /// the other. What is begun is finished: to drop the answer does not stop it.
     ///
     /// # Errors
-    /// The store fails; the clock may have been moved part of the way.
+    /// See [`AdvanceError`]; the clock may have been moved part of the way.
     pub async fn advance(
-        &self,
+        self: &Arc<Self>,
         driver: &Arc<Driver>,
         step: Duration,
-    ) -> Result<Timestamp, crate::store::StoreError> {
+    ) -> Result<Timestamp, AdvanceError> {
+        // A guard of its own, so that a move that waits for another is told as well.
+        let moving = Moving::begin(Arc::clone(self));
+        let driver = Arc::downgrade(driver);
+        let task = tokio::spawn(async move { moving.sandbox.move_clock(&driver, step).await });
+        task.await.unwrap_or(Err(AdvanceError::Stopped))
+    }
+
+    /// Whether the clock is being moved.
+    pub fn is_moving(&self) -> bool {
+        self.moves.load(Ordering::Acquire) > 0
+    }
+
+    async fn move_clock(
+        &self,
+        driver: &Weak<Driver>,
+        step: Duration,
+    ) -> Result<Timestamp, AdvanceError> {
+        let _turn = self.turn.lock().await;
         let target = self.clock.now().after(step);
+        let mut stop_from = self.clock.now();
         loop {
-            self.settle(driver).await?;
-            let due = driver.store.next_due().await?;
-            let next = [due.machine, due.send, self.next_due()].into_iter().flatten().min();
+            // Upgraded for each stop, so that a long move does not outlive the server.
+            let driver = driver.upgrade().ok_or(AdvanceError::Stopped)?;
             let now = self.clock.now();
-            let Some(next) = next.filter(|next| *next <= target) else { break };
-            self.clock.advance(next.since(now));
+            let rested = self.settle(&driver).await?;
+            if now >= target {
+                driver.webhooks.notify_one();
+                return Ok(self.clock.now());
+            }
+            let next = self.first_due(&driver).await?.map_or(target, |next| next.max(stop_from));
+            stop_from = next.after(if rested { STOPS_APART } else { BUSY_STOPS_APART });
+            let ahead = next.min(target).since(self.clock.now());
+            // Kept first: after a crash in between, time has been moved, but never goes back.
+            self.inboxes.keep_offset(self.clock.offset().saturating_add(ahead)).await?;
+            self.clock.advance(ahead);
         }
-        self.clock.advance(target.since(self.clock.now()));
-        self.settle(driver).await?;
-        self.inboxes.keep_offset(self.clock.offset());
-        driver.webhooks.notify_one();
-        Ok(self.clock.now())
     }
 
-    /// Does what is due until nothing is.
-    async fn settle(&self, driver: &Arc<Driver>) -> Result<(), crate::store::StoreError> {
+    async fn first_due(&self, driver: &Driver) -> Result<Option<Timestamp>, StoreError> {
+        let due = driver.store.next_due().await?;
+        Ok([due.machine, due.send, self.next_due()].into_iter().flatten().min())
+    }
+
+    /// Does what is due, and what follows from it, until nothing is left; false if clients begin
+    /// so much meanwhile that this does not come to rest, where only what was due is waited for.
+    async fn settle(&self, driver: &Arc<Driver>) -> Result<bool, StoreError> {
+        let mut rounds = 0;
         loop {
+            rounds += 1;
+            let by = self.clock.now();
             let mut count = driver.tick().await?;
-            while driver.channels.in_flight() > 0 {
+            // Not for all of them: those that clients begin from now on may never end.
+            let mut begun: HashSet<_> = driver.channels.attempts_in_flight().into_iter().collect();
+            count += begun.len();
+            while !begun.is_empty() {
                 tokio::time::sleep(SETTLE_POLL).await;
+                let present = driver.channels.attempts_in_flight();
+                begun = present.into_iter().filter(|attempt| begun.contains(attempt)).collect();
             }
-            count += self.report_due(driver).await;
-            if count == 0 && driver.channels.in_flight() == 0 {
-                return Ok(());
+            count += self.report_due(driver, by).await;
+            if self.first_due(driver).await?.is_some_and(|next| next <= by) {
+                continue;
+            }
+            if count == 0 || rounds >= SETTLE_ROUNDS_MAX {
+                return Ok(count == 0);
             }
         }
     }
 
-    async fn report_due(&self, driver: &Arc<Driver>) -> usize {
+    /// Reports what is due by `by`, and answers how many reports there were.
+    async fn report_due(&self, driver: &Arc<Driver>, by: Timestamp) -> usize {
         let mut count = 0;
-        while let Some((key, attempt, receipt)) = self.take_due() {
-            count += 1;
-            match driver.handle_receipt(attempt, NAME, receipt).await {
-                Ok(()) => self.inboxes.reported(attempt, receipt),
-                Err(error) => {
-                    tracing::warn!(attempt.id = %attempt, %error, "a receipt must wait");
-                    let later = key.after(REPORT_RETRY).max(self.clock.now().after(REPORT_RETRY));
-                    self.report_at(later, attempt, receipt);
+        loop {
+            // Who finds nothing due must know that nobody else is still reporting it.
+            let _turn = self.reporting.lock().await;
+            let batch = self.take_due(by);
+            if batch.is_empty() {
+                return count;
+            }
+            count += batch.len();
+            let mut reports = JoinSet::new();
+            for (attempt, receipt) in batch {
+                let driver = Arc::clone(driver);
+                reports.spawn(async move {
+                    (attempt, receipt, driver.handle_receipt(attempt, NAME, receipt).await)
+                });
+            }
+            while let Some(done) = reports.join_next().await {
+                match done {
+                    Ok((attempt, receipt, Ok(()))) => self.inboxes.reported(attempt, receipt),
+                    Ok((attempt, receipt, Err(error))) => {
+                        tracing::warn!(attempt.id = %attempt, %error, "a receipt must wait");
+                        self.report_at(self.clock.now().after(REPORT_RETRY), attempt, receipt);
+                    }
+                    Err(error) => tracing::error!(%error, "a receipt is lost until a restart"),
                 }
             }
         }
-        count
     }
 
-    fn take_due(&self) -> Option<(Timestamp, AttemptId, Receipt)> {
+    /// Takes what is due by `by`, at most one report of an attempt and [`REPORTS_AT_ONCE`].
+    fn take_due(&self, by: Timestamp) -> HashMap<AttemptId, Receipt> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = pending.reports.first_entry()?;
-        let (at, _) = *first.key();
-        if at > self.clock.now() {
-            return None;
+        let mut batch = HashMap::new();
+        while batch.len() < REPORTS_AT_ONCE
+            && let Some(first) = pending.reports.first_entry()
+            && first.key().0 <= by
+            && !batch.contains_key(&first.get().0)
+        {
+            let (attempt, receipt) = first.remove();
+            batch.insert(attempt, receipt);
         }
-        let (attempt, receipt) = first.remove();
-        Some((at, attempt, receipt))
+        batch
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -272,5 +375,18 @@ const NETWORK: &str = "00101";
 const REPORT_RETRY: Duration = Duration::from_secs(1);
 
 const SETTLE_POLL: Duration = Duration::from_millis(1);
+
+/// What follows from what was due is a chain of at most so many links: a step's send is rejected,
+/// and so is the next one's.
+const SETTLE_ROUNDS_MAX: u32 = 4;
+
+/// The clock stops no more often than the driver looks at it.
+const STOPS_APART: Duration = Duration::from_millis(100);
+
+/// Under load there is no order to keep between clients, and something is due all the time.
+const BUSY_STOPS_APART: Duration = Duration::from_secs(1);
+
+/// So many receipts share a commit of the store.
+const REPORTS_AT_ONCE: usize = 64;
 
 const CONFIRMATION_DELAY: Duration = Duration::from_millis(200);

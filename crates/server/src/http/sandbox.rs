@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use engine::{Subject, TypedCode, Verdict};
@@ -93,7 +93,9 @@ async fn type_code(
 /// `GET /sandbox/v1/clock`
 async fn clock(State(app): State<Arc<App>>) -> Response {
     let clock = &app.driver.clock;
-    let body = json!({ "now": utc(clock.now()), "ahead_s": clock.offset().as_secs_f64() });
+    let moving = app.sandbox.as_ref().is_some_and(|sandbox| sandbox.is_moving());
+    let ahead = clock.offset().as_secs_f64();
+    let body = json!({ "now": utc(clock.now()), "ahead_s": ahead, "moving": moving });
     super::json(StatusCode::OK, &body)
 }
 
@@ -105,7 +107,15 @@ async fn advance(State(app): State<Arc<App>>, request: Request) -> Response {
             .ok()
             .filter(|step| *step <= ADVANCE_MAX)
             .ok_or_else(|| fault(StatusCode::BAD_REQUEST, "advance_s is from 0 to 31536000"))?;
-        let now = sandbox(&app)?.advance(&app.driver, step).await.map_err(|error| {
+        // Answered before the limit of every request would cut it off without a word.
+        let patience = app.config.server.request_timeout.mul_f64(PATIENCE);
+        let moved = tokio::time::timeout(patience, sandbox(&app)?.advance(&app.driver, step));
+        let Ok(moved) = moved.await else {
+            let mut answer = fault(StatusCode::SERVICE_UNAVAILABLE, STILL_MOVING).render();
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return Ok(answer);
+        };
+        let now = moved.map_err(|error| {
             tracing::error!(%error, "cannot move the clock");
             fault(StatusCode::SERVICE_UNAVAILABLE, "the store failed")
         })?;
@@ -173,6 +183,13 @@ impl Fault {
 fn fault(status: StatusCode, text: &'static str) -> Fault {
     Fault { status, text }
 }
+
+/// A client that asks again would move the clock twice: it should look instead.
+const STILL_MOVING: &str =
+    "the clock is still being moved and will get there; GET tells when it has";
+
+/// The part of a request's time that a move of the clock may take.
+const PATIENCE: f64 = 0.9;
 
 /// A year.
 const ADVANCE_MAX: Duration = Duration::from_hours(24 * 365);

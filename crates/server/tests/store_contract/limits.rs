@@ -26,6 +26,23 @@ pub(crate) async fn a_rate_is_kept_per_account_and_over_a_reopening(mut bench: B
     admitted(&mut bench, ALICE, STRANGER, limits).await;
 }
 
+pub(crate) async fn a_clock_that_was_ahead_before_a_reopening_locks_nobody_out(mut bench: Bench) {
+    let limits = Limits { account: two_a_minute(), ..unlimited() };
+    let correct = bench.now;
+    bench.now = correct.after(Duration::from_hours(24 * 365));
+    admitted(&mut bench, ALICE, NUMBER, limits).await;
+    let mut message = bench.message(ALICE, NEIGHBOUR);
+    message.limits = limits;
+    bench.try_send(message).await.unwrap();
+    bench.now = correct;
+    bench.reopen();
+    let refusal = refused(&mut bench, ALICE, STRANGER, limits).await;
+    let retry_after = Duration::from_secs(30);
+    assert_eq!(refusal, Refusal::AccountThrottled { retry_after }, "both count as of now");
+    bench.pass(30);
+    admitted(&mut bench, ALICE, STRANGER, limits).await;
+}
+
 pub(crate) async fn a_rate_is_kept_per_number_over_all_accounts(mut bench: Bench) {
     let limits = Limits { number: two_a_minute(), ..unlimited() };
     admitted(&mut bench, ALICE, NUMBER, limits).await;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken story fails its test")]
 
+use std::time::Duration;
+
 use countersign::store::{Content, Settlement, WebhookEvent};
 use engine::{ErrorCode, MessageId, MessageStatus, ReceiptStatus, SubmitOutcome};
 
@@ -92,6 +94,9 @@ pub(crate) async fn two_messages_never_share_a_name(mut bench: Bench) {
 pub(crate) async fn a_message_without_a_final_receipt_expires_after_a_reopening(mut bench: Bench) {
     let id = bench.send(ALICE, NUMBER).await;
     bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let expiry = bench.now.after(Duration::from_secs(HOURS_72));
+    let due = bench.store().next_due().await.unwrap().machine;
+    assert_eq!(due, Some(expiry), "nothing is due before, however far away it is");
     bench.pass(HOURS_72 / 2);
     assert_eq!(bench.wake().await.count, 0);
     bench.reopen();

@@ -133,7 +133,7 @@ enum Write {
     Reported(AttemptId, Receipt),
     HangUp(AttemptId, Body),
     Erase(u64),
-    Offset(Duration),
+    Offset(Duration, oneshot::Sender<Result<(), InboxError>>),
 }
 
 #[derive(Default)]
@@ -252,8 +252,11 @@ impl Inboxes {
     }
 
     /// Keeps how far the clock is ahead.
-    pub(super) fn keep_offset(&self, offset: Duration) {
-        let _ = self.queue.send(Write::Offset(offset));
+    pub(super) async fn keep_offset(&self, offset: Duration) -> Result<(), InboxError> {
+        let (reply, answer) = oneshot::channel();
+        let write = Write::Offset(offset, reply);
+        self.queue.send(write).map_err(|_| InboxError::Stopped)?;
+        answer.await.unwrap_or(Err(InboxError::Stopped))
     }
 }
 
@@ -311,6 +314,7 @@ impl Writer {
 
     fn commit(&mut self, batch: &mut Vec<Write>) {
         let mut answers = Vec::new();
+        let mut moves = Vec::new();
         let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
         let mut failure = begun.err().map(InboxError::from);
         for write in batch.drain(..) {
@@ -328,8 +332,9 @@ impl Writer {
                 Write::Erase(digits) => {
                     failure = failure.or(self.erase(digits).err());
                 }
-                Write::Offset(offset) => {
+                Write::Offset(offset, reply) => {
                     failure = failure.or(self.keep_offset(offset).err());
+                    moves.push(reply);
                 }
             }
         }
@@ -338,6 +343,9 @@ impl Writer {
         if let Some(error) = &failure {
             tracing::error!(%error, "cannot write the sandbox's file");
             let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        for reply in moves {
+            let _ = reply.send(failure.as_ref().map_or(Ok(()), |_| Err(InboxError::Stopped)));
         }
         for (reply, done, entry, sealed) in answers {
             let answer = if failure.is_some() { Err(InboxError::Stopped) } else { done };

@@ -51,7 +51,7 @@ impl Caches {
         caches.read_lists(connection)?;
         caches.timers.read_outboxes(connection)?;
         caches.timers.read_messages(connection, now)?;
-        caches.buckets.read_history(connection, now.before(rate_history))?;
+        caches.buckets.read_history(connection, now, rate_history)?;
         Ok(caches)
     }
 
@@ -116,75 +116,152 @@ pub(super) enum BucketKey {
 #[derive(Debug, Default)]
 pub(super) struct Buckets {
     tats: HashMap<BucketKey, Tat>,
-    history: HashMap<BucketKey, Vec<Timestamp>>,
+    history: History,
     prune_at: usize,
 }
 
 impl Buckets {
     /// Returns a bucket's state.
     pub(super) fn tat(&mut self, key: BucketKey, limit: Limit) -> Tat {
-        if !self.history.is_empty()
-            && let Some(mut starts) = self.history.remove(&key)
-        {
-            starts.sort_unstable();
-            let replayed = starts.into_iter().fold(Tat::default(), |tat, at| {
-                // A start that was let in under an older, wider limit does not count.
-                limit.admit(tat, at).unwrap_or(tat)
-            });
-            self.tats.insert(key, replayed);
+        if let Some(tat) = self.tats.get(&key) {
+            return *tat;
         }
-        self.tats.get(&key).copied().unwrap_or_default()
+        // A start that was let in under an older, wider limit does not count.
+        let replay = |tat, at| limit.admit(tat, at).unwrap_or(tat);
+        let tat = self.history.starts(key).fold(Tat::default(), replay);
+        if tat != Tat::default() {
+            self.tats.insert(key, tat);
+        }
+        tat
     }
 
-    /// Keeps a bucket's state; forgets full buckets whenever their number has doubled.
+    /// Keeps a bucket's state; forgets full buckets whenever their number has doubled, and the
+    /// starts before the restart when no limit looks back at them any more.
     pub(super) fn put(&mut self, key: BucketKey, tat: Tat, now: Timestamp) {
         self.tats.insert(key, tat);
         if self.tats.len() > self.prune_at.max(BUCKETS_UNPRUNED) {
             self.tats.retain(|_, tat| !Limit::is_idle(*tat, now));
             self.prune_at = self.tats.len() * 2;
         }
+        if now >= self.history.until {
+            self.history = History::default();
+        }
     }
 
     fn read_history(
         &mut self,
         connection: &Connection,
-        since: Timestamp,
+        now: Timestamp,
+        window: Duration,
     ) -> Result<(), StoreError> {
+        let since = now.before(window);
+        let present = now.since(since).as_millis();
+        let mut accounts = Vec::new();
+        let mut numbers = Vec::new();
+        let mut prefixes = Vec::new();
+        let mut note = |row: &rusqlite::Row<'_>, after_ms: u128| -> Result<(), StoreError> {
+            // The clock may have been ahead when the start was let in. It still counts, but not
+            // for longer than one that was let in just now.
+            let after = u32::try_from(after_ms.min(present)).unwrap_or(u32::MAX);
+            accounts.push((u64::from(row.get::<_, u32>(1)?), after));
+            numbers.push((unsigned(row.get(2)?), after));
+            prefixes.push((unsigned(row.get(3)?), after));
+            Ok(())
+        };
+        // Both identifiers begin with the time, so that no record has to be read.
+        let first = VerificationId::first_at(since).as_u128();
         let mut statement = connection.prepare(
             "SELECT id, account, number_key, prefix_key FROM verification WHERE id >= ?1",
         )?;
-        let first = VerificationId::first_at(since).as_u128().to_be_bytes();
-        let mut rows = statement.query([first])?;
+        let mut rows = statement.query([first.to_be_bytes()])?;
         while let Some(row) = rows.next()? {
-            let id: [u8; 16] = row.get(0)?;
-            let at = u64::try_from(u128::from_be_bytes(id) >> 80).unwrap_or_default();
-            self.note(row, Timestamp::from_millis(at))?;
+            let id = u128::from_be_bytes(row.get(0)?);
+            note(row, id.saturating_sub(first) >> VERIFICATION_TIME_SHIFT)?;
         }
-        // A row that cannot be read is told of when it is needed; here it must not stop the start.
-        let mut statement = connection.prepare(
-            "SELECT CAST(json_extract(record, '$.created_at') AS INTEGER),
-                 account, number_key, prefix_key
-             FROM message WHERE id >= ?1 AND json_valid(record)",
-        )?;
-        let mut rows = statement.query([signed(MessageId::first_at(since).as_u64())])?;
+        let first = MessageId::first_at(since).as_u64();
+        let mut statement = connection
+            .prepare("SELECT id, account, number_key, prefix_key FROM message WHERE id >= ?1")?;
+        let mut rows = statement.query([signed(first)])?;
         while let Some(row) = rows.next()? {
-            if let Some(at) = row.get::<_, Option<i64>>(0)? {
-                self.note(row, Timestamp::from_millis(unsigned(at)))?;
-            }
+            let id = unsigned(row.get(0)?);
+            note(row, u128::from(id.saturating_sub(first) >> MESSAGE_TIME_SHIFT))?;
         }
+        self.history = History {
+            since,
+            until: now.after(window),
+            accounts: Starts::sort(accounts),
+            numbers: Starts::sort(numbers),
+            prefixes: Starts::sort(prefixes),
+        };
         Ok(())
     }
+}
 
-    fn note(&mut self, row: &rusqlite::Row<'_>, at: Timestamp) -> Result<(), StoreError> {
-        let keys = [
-            BucketKey::Account(AccountId(row.get(1)?)),
-            BucketKey::Number(unsigned(row.get(2)?)),
-            BucketKey::Prefix(unsigned(row.get(3)?)),
-        ];
-        for key in keys {
-            self.history.entry(key).or_default().push(at);
+/// The starts before a restart.
+#[derive(Debug, Default)]
+struct History {
+    since: Timestamp,
+    until: Timestamp,
+    accounts: Starts,
+    numbers: Starts,
+    prefixes: Starts,
+}
+
+impl History {
+    /// Lists the starts that a bucket has seen, the oldest first.
+    fn starts(&self, key: BucketKey) -> impl Iterator<Item = Timestamp> {
+        let times = match key {
+            BucketKey::Account(account) => self.accounts.times(u64::from(account.0)),
+            BucketKey::Number(number) => self.numbers.times(number),
+            BucketKey::Prefix(prefix) => self.prefixes.times(prefix),
+        };
+        times.iter().map(|ms| self.since.after(Duration::from_millis(u64::from(*ms))))
+    }
+}
+
+/// Past starts by key. There may be a million of them, each key most often with one: so they lie
+/// in three arrays, which go back to the system when they are dropped, as a million small lists
+/// would not.
+#[derive(Debug, Default)]
+struct Starts {
+    /// Each key once, in order.
+    keys: Vec<u64>,
+    /// Where in `times` those of each key end.
+    ends: Vec<u32>,
+    /// Milliseconds since the beginning of the history.
+    times: Vec<u32>,
+}
+
+impl Starts {
+    fn sort(mut pairs: Vec<(u64, u32)>) -> Self {
+        pairs.sort_unstable();
+        let mut starts = Self::default();
+        starts.times.reserve_exact(pairs.len());
+        for (key, time) in pairs {
+            starts.times.push(time);
+            let end = u32::try_from(starts.times.len()).unwrap_or(u32::MAX);
+            if starts.keys.last() == Some(&key)
+                && let Some(last) = starts.ends.last_mut()
+            {
+                *last = end;
+            } else {
+                starts.keys.push(key);
+                starts.ends.push(end);
+            }
         }
-        Ok(())
+        starts.keys.shrink_to_fit();
+        starts.ends.shrink_to_fit();
+        starts
+    }
+
+    fn times(&self, key: u64) -> &[u32] {
+        let Ok(index) = self.keys.binary_search(&key) else { return &[] };
+        let end_of = |index: usize| {
+            let end = self.ends.get(index).copied().unwrap_or_default();
+            usize::try_from(end).unwrap_or(usize::MAX)
+        };
+        let begin = index.checked_sub(1).map_or(0, end_of);
+        self.times.get(begin..end_of(index)).unwrap_or_default()
     }
 }
 
@@ -202,6 +279,8 @@ pub(super) enum Timer {
 pub(super) struct Timers {
     machines: BTreeSet<(Timestamp, Timer)>,
     messages_until: Timestamp,
+    /// No message further away than that is due before.
+    messages_next: Option<Timestamp>,
     sends: BTreeSet<(Timestamp, AttemptId)>,
     send_due: BTreeMap<AttemptId, Timestamp>,
     /// The webhooks.
@@ -218,8 +297,14 @@ impl Timers {
             Timer::Verification(_) => true,
             Timer::Message(_) => *at < self.messages_until,
         };
-        if let Some(to) = to.filter(near) {
-            self.machines.insert((to, timer));
+        match to {
+            Some(to) if near(&to) => {
+                self.machines.insert((to, timer));
+            }
+            Some(to) => {
+                self.messages_next = Some(self.messages_next.map_or(to, |next| next.min(to)));
+            }
+            None => {}
         }
     }
 
@@ -264,9 +349,9 @@ impl Timers {
 
     /// Returns when the next of each is due.
     pub(super) fn next_due(&self) -> Due {
-        let machine = self.machines.first().map(|(at, _)| *at);
+        let near = self.machines.first().map(|(at, _)| *at);
         Due {
-            machine: Some(machine.map_or(self.messages_until, |at| at.min(self.messages_until))),
+            machine: near.into_iter().chain(self.messages_next).min(),
             send: self.sends.first().map(|(at, _)| *at),
             webhook: self.webhooks.next_due(),
         }
@@ -282,6 +367,11 @@ impl Timers {
             let at = Timestamp::from_millis(unsigned(row.get(1)?));
             self.machines.insert((at, Timer::Message(id)));
         }
+        let mut statement =
+            connection.prepare_cached("SELECT min(wake_at) FROM message WHERE wake_at >= ?1")?;
+        let until = signed(self.messages_until.as_millis());
+        let next: Option<i64> = statement.query_row([until], |row| row.get(0))?;
+        self.messages_next = next.map(|at| Timestamp::from_millis(unsigned(at)));
         Ok(())
     }
 
@@ -304,3 +394,46 @@ const MESSAGES_NEAR: Duration = Duration::from_mins(10);
 
 /// So many buckets are kept without looking for full ones.
 const BUCKETS_UNPRUNED: usize = 10_000;
+
+/// Above these bits an identifier is a number of milliseconds.
+const VERIFICATION_TIME_SHIFT: u32 = 80;
+const MESSAGE_TIME_SHIFT: u32 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_795_305_600_000);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn past_starts_are_found_by_their_key_in_order_of_time() {
+        let starts = Starts::sort(vec![(7, 30), (u64::MAX, 1), (7, 10), (3, 5), (7, 20)]);
+        assert_eq!(starts.times(7), [10, 20, 30]);
+        assert_eq!(starts.times(3), [5]);
+        assert_eq!(starts.times(u64::MAX), [1]);
+        assert!(starts.times(0).is_empty() && starts.times(8).is_empty());
+    }
+
+    #[test]
+    fn starts_before_a_restart_are_forgotten_once_no_limit_looks_back_at_them() {
+        let limit = Limit::new(1, HOUR);
+        let tat = limit.admit(Tat::default(), NOON).unwrap();
+        let number = BucketKey::Number(7);
+        let history = || History {
+            since: NOON.before(HOUR),
+            until: NOON.after(HOUR),
+            numbers: Starts::sort(vec![(7, 3_600_000)]),
+            ..History::default()
+        };
+        let mut buckets = Buckets { history: history(), ..Buckets::default() };
+        let later = NOON.after(HOUR);
+        buckets.put(BucketKey::Number(8), tat, later.before(Duration::from_millis(1)));
+        assert_eq!(buckets.tat(number, limit), tat, "it still counts");
+
+        let mut buckets = Buckets { history: history(), ..Buckets::default() };
+        buckets.put(BucketKey::Number(8), tat, later);
+        assert_eq!(buckets.history.numbers.times.capacity(), 0, "its memory is free");
+        assert_eq!(buckets.tat(number, limit), Tat::default());
+    }
+}
