@@ -214,7 +214,7 @@ mod tests {
         use the configuration: it has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
           server.body_bytes_max: invalid type: string "big", expected a whole number
-          server.lisen: unknown key `lisen`, expected one of `listen`, `public_url`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
+          server.lisen: unknown key `lisen`, expected one of `listen`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`
           engine.step_weight (COUNTERSIGN_ENGINE__STEP_WEIGHT): unknown key `step_weight`, expected one of `step_wait_s`, `lifetime_s`, `cancel_after_s`, `checks_max`, `message_lifetime_h`
           engine.step_wait_s (COUNTERSIGN_ENGINE__STEP_WAIT_S): is 5; must be 15 to 900 seconds
@@ -244,12 +244,6 @@ mod tests {
     #[test]
     fn each_kind_of_text_is_checked() {
         refuses("server.listen = 'localhost:80'", "server.listen", "an address and a port");
-        for url in
-            ["example.com", "ftp://example.com", "https://a.b/?q", "https://u@a.b", "https://a b"]
-        {
-            let file = format!("server.public_url = '{url}'");
-            refuses(&file, "server.public_url", "https://");
-        }
         refuses("currency.code = 'euro'", "currency.code", "ISO 4217");
         refuses("countries.deny = ['DE', 'usa']", "countries.deny", "ISO 3166");
         refuses("data.dir = ''", "data.dir", "folder");
@@ -272,12 +266,6 @@ mod tests {
         refuses("webhooks.in_flight_max = 4", "per_endpoint_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
-    }
-
-    #[test]
-    fn the_public_url_loses_its_last_slash() {
-        let config = load("server.public_url = 'https://verify.example/base/'", &[]).unwrap();
-        assert_eq!(config.server.public_url.as_deref(), Some("https://verify.example/base"));
     }
 
     #[test]

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use axum::http::Uri;
-
 use super::mistakes::ConfigMistakes;
 use super::ranges;
 use super::raw::{
@@ -48,7 +46,6 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     let server = ServerConfig {
         listen: text(raw.listen, "server.listen", ADDRESS, mistakes, |text| text.parse().ok())
             .unwrap_or(ours.listen),
-        public_url: text(raw.public_url, "server.public_url", URL, mistakes, parse_url).flatten(),
         body_bytes_max: ranges::SERVER_BODY_BYTES_MAX.number(
             raw.body_bytes_max,
             ours.body_bytes_max,
@@ -341,18 +338,6 @@ fn holds_keys(path: &Path) -> bool {
     path.to_str().is_some_and(|text| KeyRing::parse(text).is_ok())
 }
 
-#[expect(clippy::option_option, reason = "an empty URL is right and yet no URL")]
-fn parse_url(text: &str) -> Option<Option<String>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    let uri: Uri = text.parse().ok()?;
-    let plain = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-        && !text.contains(['?', '#']);
-    plain.then(|| Some(text.trim_end_matches('/').to_owned()))
-}
-
 fn country_codes(
     written: Option<Vec<String>>,
     key: &str,
@@ -383,6 +368,5 @@ fn relate(keys: [&str; 2], relation: &str, fits: bool, mistakes: &mut ConfigMist
 }
 
 const ADDRESS: &str = "an address and a port, like `127.0.0.1:8080` or `[::]:8080`";
-const URL: &str = "empty, or like `https://verify.example` with no user, query or fragment";
 const COUNTRIES: &str = "ISO 3166-1 alpha-2 codes in capitals, like `DE`";
 const CURRENCY: &str = "an ISO 4217 code in capitals, like `EUR`";

@@ -45,8 +45,6 @@ pub struct Config {
 pub struct ServerConfig {
     /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// The URL that clients reach the server under, without a final slash, if one was given.
-    pub public_url: Option<String>,
     /// The longest request body read, in bytes.
     pub body_bytes_max: usize,
     /// How long a client may take to send the head of a request.
@@ -63,7 +61,6 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            public_url: None,
             body_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
