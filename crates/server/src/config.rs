@@ -1,6 +1,7 @@
 //! Configuration: one file and the environment, checked as a whole before anything starts.
 
 mod mistakes;
+mod network;
 mod ranges;
 mod raw;
 mod resolve;
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use mistakes::{ConfigMistakes, Mistake};
+pub use network::Network;
 pub use sections::{
     AdminConfig, Config, ConversionBody, CountriesConfig, CurrencyConfig, DataConfig, EngineConfig,
     KeySource, LimitsConfig, LogConfig, LogFormat, LogLevel, SandboxConfig, ServerConfig,
@@ -214,7 +216,7 @@ mod tests {
         use the configuration: it has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
           server.body_bytes_max: invalid type: string "big", expected a whole number
-          server.lisen: unknown key `lisen`, expected one of `listen`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
+          server.lisen: unknown key `lisen`, expected one of `listen`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`
           engine.step_weight (COUNTERSIGN_ENGINE__STEP_WEIGHT): unknown key `step_weight`, expected one of `step_wait_s`, `lifetime_s`, `cancel_after_s`, `checks_max`, `message_lifetime_h`
           engine.step_wait_s (COUNTERSIGN_ENGINE__STEP_WAIT_S): is 5; must be 15 to 900 seconds
@@ -244,6 +246,10 @@ mod tests {
     #[test]
     fn each_kind_of_text_is_checked() {
         refuses("server.listen = 'localhost:80'", "server.listen", "an address and a port");
+        for network in ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", "::/129", "10.0.0.0/-1"] {
+            let file = format!("server.trusted_proxies = ['{network}']");
+            refuses(&file, "server.trusted_proxies", "`10.0.0.0/8`");
+        }
         refuses("currency.code = 'euro'", "currency.code", "ISO 4217");
         refuses("countries.deny = ['DE', 'usa']", "countries.deny", "ISO 3166");
         refuses("data.dir = ''", "data.dir", "folder");

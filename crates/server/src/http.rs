@@ -9,7 +9,7 @@ mod sandbox;
 mod textmagic;
 pub mod vonage;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,7 +182,8 @@ pub(crate) struct Incoming {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) peer: SocketAddr,
+    /// Where it comes from, as far as proxies are to be believed.
+    pub(crate) address: IpAddr,
 }
 
 impl Incoming {
@@ -190,6 +191,8 @@ impl Incoming {
     pub(crate) async fn read(app: &App, request: Request) -> Result<Self, StatusCode> {
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let trusted = &app.config.server.trusted_proxies;
+        let address = auth::client_address(peer, &parts.headers, trusted);
         let body = axum::body::to_bytes(body, app.config.server.body_bytes_max)
             .await
             .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
@@ -197,7 +200,7 @@ impl Incoming {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body,
-            peer: peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            address,
         })
     }
 

@@ -176,6 +176,25 @@ async fn a_wrong_login_is_told_in_json_and_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_guesses_behind_the_same_proxy_locks_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("countersign.toml");
+    let text = "server.trusted_proxies = ['127.0.0.1']\nlimits.failed_auth_per_minute = 2\n";
+    std::fs::write(&config, text).unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let guess = async |address: &str| {
+        let ping = server.get("/api/v2/ping").header("X-Forwarded-For", address);
+        ping.basic_auth(server.demo("username"), Some("x")).send().await.unwrap().status()
+    };
+    let stranger = "192.0.2.1, 203.0.113.7";
+    assert_eq!([guess(stranger).await, guess(stranger).await], [401, 401]);
+    assert_eq!(guess("192.0.2.2, 203.0.113.7").await, 429, "the first entry is the stranger's own");
+    assert_eq!(guess("203.0.113.8").await, 401);
+    let right = server.textmagic(Method::GET, "/api/v2/ping").header("X-Forwarded-For", stranger);
+    assert_eq!(right.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn ids_of_others_and_of_nobody_look_alike() {
     let server = TestServer::start().await;
     for id in ["123e4567-e89b-12d3-a456-426655440000", "nonsense", "1"] {

@@ -304,26 +304,17 @@ fn authenticate(app: &App, incoming: &Incoming) -> Result<Arc<Account>, WireErro
 }
 
 fn login(app: &App, incoming: &Incoming) -> Result<Caller, WireError> {
-    let now = app.driver.clock.now();
-    let address = incoming.peer.ip();
-    let per_minute = app.config.limits.failed_auth_per_minute;
-    if let Some(wait) = app.logins.wait(address, per_minute, now) {
-        return Err(WireError::too_many(wait));
-    }
     let pair = match (incoming.header("x-tm-username"), incoming.header("x-tm-key")) {
         (Some(name), Some(key)) => Some((name.to_owned(), key.to_owned())),
         _ => incoming.header(header::AUTHORIZATION).and_then(basic_credentials),
     };
-    let caller =
-        pair.and_then(|(name, key)| auth::authenticate(app, KeyKind::Textmagic, &name, &key));
-    let Some(caller) = caller else {
-        app.logins.failed(address, per_minute, now);
-        return Err(WireError::new(
-            StatusCode::UNAUTHORIZED,
-            "Wrong username and token combination.",
-        ));
-    };
-    Ok(caller)
+    let (name, key) = pair.unwrap_or_default();
+    auth::authenticate(app, KeyKind::Textmagic, &name, &key).ok_or_else(|| {
+        let per_minute = app.config.limits.failed_auth_per_minute;
+        let now = app.driver.clock.now();
+        let wait = app.logins.failed(incoming.address, &name, per_minute, now);
+        wait.map_or_else(WireError::wrong_login, WireError::too_many)
+    })
 }
 
 /// The documents' own samples carry quotes inside the id; they are taken off.
@@ -443,6 +434,10 @@ impl WireError {
 
     fn wrong_method() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    }
+
+    fn wrong_login() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Wrong username and token combination.")
     }
 
     fn too_many(wait: Duration) -> Self {
