@@ -65,7 +65,9 @@ pub fn router(app: &Arc<App>) -> Router {
         router = router.merge(sandbox::routes());
     }
     router
-        .fallback(|| async { plain(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .fallback(async |request: Request| {
+            DoorName::of(request.uri().path()).answer(request.uri().path(), Unanswered::NoRoute)
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(app), surround))
         .with_state(Arc::clone(app))
 }
@@ -115,8 +117,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiv
 async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
     let id = RequestId::of(request.headers());
-    let path = request.uri().path();
-    let door = door(path);
+    let path = request.uri().path().to_owned();
+    let door = DoorName::of(&path);
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
     let answer =
@@ -125,13 +127,14 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
         Ok(Some(response)) => response,
         Ok(None) => {
             tracing::error!(request.id = %id.0, "a request panicked");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+            door.answer(&path, Unanswered::Panicked)
         }
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the request took too long\n"),
+        Err(_) => door.answer(&path, Unanswered::TookTooLong),
     };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let door = door.as_str();
     let elapsed = stopwatch.elapsed();
     let status = response.status();
     app.driver.metrics.http_request(door, status.as_u16(), elapsed);
@@ -245,14 +248,75 @@ impl Incoming {
 /// An idempotency key that is empty, too long, or not text.
 pub(crate) struct BadKey;
 
-fn door(path: &str) -> &'static str {
-    match path.split('/').nth(1) {
-        Some("api") => "textmagic",
-        Some("sc" | "conversions") => "vonage",
-        Some("sandbox") => "sandbox",
-        Some("admin") => "admin",
-        Some("healthz" | "readyz" | "metrics") => "operations",
-        _ => "other",
+/// Which door a path belongs to, whether or not the configuration opens it.
+#[derive(Clone, Copy)]
+enum DoorName {
+    Textmagic,
+    Vonage,
+    Sandbox,
+    Admin,
+    Operations,
+    Other,
+}
+
+/// Why no handler answers a request.
+#[derive(Clone, Copy)]
+enum Unanswered {
+    NoRoute,
+    Panicked,
+    TookTooLong,
+}
+
+impl DoorName {
+    fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("api") => Self::Textmagic,
+            Some("sc" | "conversions") => Self::Vonage,
+            Some("sandbox") => Self::Sandbox,
+            Some("admin") => Self::Admin,
+            Some("healthz" | "readyz" | "metrics") => Self::Operations,
+            _ => Self::Other,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Textmagic => "textmagic",
+            Self::Vonage => "vonage",
+            Self::Sandbox => "sandbox",
+            Self::Admin => "admin",
+            Self::Operations => "operations",
+            Self::Other => "other",
+        }
+    }
+
+    /// Answers in place of a handler, in the form that the door's clients can read.
+    fn answer(self, path: &str, why: Unanswered) -> Response {
+        match self {
+            Self::Textmagic => textmagic::unanswered(why),
+            Self::Vonage => vonage::unanswered(path, why),
+            Self::Sandbox => sandbox::unanswered(why),
+            Self::Admin => admin::unanswered(why),
+            Self::Operations | Self::Other => plain(why.status(), why.text()),
+        }
+    }
+}
+
+impl Unanswered {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TookTooLong => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NoRoute => "there is nothing here\n",
+            Self::Panicked => "internal error\n",
+            Self::TookTooLong => "the request took too long\n",
+        }
     }
 }
 

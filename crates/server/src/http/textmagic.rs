@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use super::auth::{self, Caller};
 use super::fields::Fields;
 use super::params::basic_credentials;
-use super::{App, Incoming, utc, with_retry_after};
+use super::{App, Incoming, Unanswered, utc, with_retry_after};
 use crate::directory::{Account, numbering};
 use crate::driver::{Denial, VerificationRequest};
 use crate::store::{KeyKind, StoreError};
@@ -34,6 +35,16 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v2/sources", get(sources).fallback_service(wrong_method()))
         .route("/api/v2/senderids", get(sender_ids).fallback_service(wrong_method()));
     base.route("/api/v2/{*rest}", any(|| async { WireError::not_found().render() }))
+}
+
+/// Answers where no handler does.
+pub(super) fn unanswered(why: Unanswered) -> Response {
+    let error = match why {
+        Unanswered::NoRoute => WireError::not_found(),
+        Unanswered::Panicked => WireError::internal(),
+        Unanswered::TookTooLong => WireError::new(why.status(), "The request took too long."),
+    };
+    error.render()
 }
 
 /// What `POST /api/v2/verify` asks for, once every field has been found right.
@@ -160,10 +171,16 @@ async fn check(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 /// `DELETE /api/v2/verify/{verifyId}`
-async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+async fn cancel(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
     let answer = async {
         let incoming = read(&app, request).await?;
         let account = authenticate(&app, &incoming)?;
+        // What is not even text names nothing.
+        let Path(id) = id.map_err(|_| WireError::not_found())?;
         let id = verification_id(&id)?;
         match app.driver.cancel(&account, id).await {
             Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -440,6 +457,10 @@ impl WireError {
         Self::new(StatusCode::UNAUTHORIZED, "Wrong username and token combination.")
     }
 
+    fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+    }
+
     fn too_many(wait: Duration) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests.");
         Self { retry_after: Some(wait), ..error }
@@ -477,7 +498,7 @@ fn failed(error: &StoreError) -> WireError {
         }
         StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "cannot carry a request out");
-            WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            WireError::internal()
         }
     }
 }
