@@ -241,9 +241,15 @@ impl Account {
         Some(Policy {
             workflow: Workflow::preset(workflow, wait)?,
             lifetime: seconds(self.settings.lifetime_s, self.engine.lifetime),
-            cancel_after: seconds(self.settings.cancel_after_s, self.engine.cancel_after),
+            cancel_after: self.cancel_after(),
             checks_max: self.settings.checks_max.unwrap_or(self.engine.checks_max),
         })
+    }
+
+    /// Returns how long after its start a verification cannot be cancelled yet.
+    pub fn cancel_after(&self) -> Duration {
+        let own = self.settings.cancel_after_s;
+        own.map_or(self.engine.cancel_after, |s| Duration::from_secs(u64::from(s)))
     }
 
     /// Returns the text of its verifications in a locale.

@@ -245,6 +245,16 @@ async fn a_request_that_takes_too_long_is_answered_in_the_words_of_its_door() {
 }
 
 #[tokio::test]
+async fn a_cancel_that_comes_too_early_is_told_the_account_s_own_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("countersign.toml");
+    std::fs::write(&config, "engine.cancel_after_s = 45").unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let (_, started) = start(&server, &json!({})).await;
+    insta::assert_snapshot!(cancel(&server, &started).await, @r#"400 {"code":400,"errors":{"common":["The verification cannot be cancelled in the first 45 seconds."],"fields":{}},"message":"Validation Failed"}"#);
+}
+
+#[tokio::test]
 async fn ids_of_others_and_of_nobody_look_alike() {
     let server = TestServer::start().await;
     for id in ["123e4567-e89b-12d3-a456-426655440000", "nonsense", "1"] {

@@ -295,6 +295,7 @@ async fn what_the_account_may_not_do_has_its_status() {
 
     change_settings(&mut server, |settings| settings.suspended = true).await;
     insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"status":"8","error-text":"Partner account barred","client-ref":"ref-1"}]}"#);
+    assert_eq!(status(&send(&server, JSON, &[]).await), "8", "before any parameter is looked at");
 
     let deny = |settings: &mut AccountSettings| settings.countries_deny = vec!["US".to_owned()];
     change_settings(&mut server, deny).await;

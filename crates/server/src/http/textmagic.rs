@@ -134,9 +134,9 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
             .driver
             .start_verification(&account, request)
             .await
-            .map_err(|denial| denied(&app, denial))?;
+            .map_err(|denial| denied(&app, &account, denial))?;
         let Subject::Verification(id) = started.subject else {
-            return Err(wire(Refusal::IdempotencyMismatch));
+            return Err(wire(&account, Refusal::IdempotencyMismatch));
         };
         let body = json!({ "verifyId": id.to_string(), "price": decimal(started.price) });
         Ok(super::json(StatusCode::OK, &body))
@@ -158,7 +158,7 @@ async fn check(State(app): State<Arc<App>>, request: Request) -> Response {
         };
         let id = verification_id(&id)?;
         let verdict = app.driver.check(&account, id, typed).await;
-        match verdict.map_err(|denial| denied(&app, denial))? {
+        match verdict.map_err(|denial| denied(&app, &account, denial))? {
             Verdict::Match => Ok(StatusCode::NO_CONTENT.into_response()),
             Verdict::Mismatch { checks_left: 0 } => Err(WireError::field(
                 "code",
@@ -186,7 +186,7 @@ async fn cancel(
             Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
             // There is nothing left to cancel: to a cancel, what has ended is gone.
             Err(Denial::Refused(Refusal::Ended(_))) => Err(WireError::not_found()),
-            Err(denial) => Err(denied(&app, denial)),
+            Err(denial) => Err(denied(&app, &account, denial)),
         }
     };
     answer.await.unwrap_or_else(WireError::render)
@@ -430,7 +430,7 @@ impl WireError {
         Self { status, message, errors: Value::Null, retry_after: None }
     }
 
-    fn common(status: StatusCode, fault: &'static str) -> Self {
+    fn common(status: StatusCode, fault: &str) -> Self {
         let errors = json!({ "common": [fault], "fields": {} });
         Self { status, message: "Validation Failed", errors, retry_after: None }
     }
@@ -479,11 +479,11 @@ impl WireError {
     }
 }
 
-fn denied(app: &App, denial: Denial) -> WireError {
+fn denied(app: &App, account: &Account, denial: Denial) -> WireError {
     match denial {
         Denial::Refused(refusal) => {
             app.driver.metrics.refusal(DOOR, refusal.as_str());
-            wire(refusal)
+            wire(account, refusal)
         }
         Denial::Failed(error) => failed(&error),
     }
@@ -504,8 +504,8 @@ fn failed(error: &StoreError) -> WireError {
 }
 
 /// The one table of refusals in this door's words.
-fn wire(refusal: Refusal) -> WireError {
-    let bad = |fault| WireError::common(StatusCode::BAD_REQUEST, fault);
+fn wire(account: &Account, refusal: Refusal) -> WireError {
+    let bad = |fault: &str| WireError::common(StatusCode::BAD_REQUEST, fault);
     match refusal {
         Refusal::AccountThrottled { retry_after }
         | Refusal::NumberThrottled { retry_after }
@@ -529,10 +529,12 @@ fn wire(refusal: Refusal) -> WireError {
         Refusal::InsufficientBalance => bad("Your account balance is too low."),
         Refusal::Unknown => WireError::not_found(),
         Refusal::Ended(outcome) => WireError::field("verifyId", ended(outcome)),
-        Refusal::CancelTooEarly { retry_after } => WireError {
-            retry_after: Some(retry_after),
-            ..bad("The verification cannot be cancelled in the first 30 seconds.")
-        },
+        Refusal::CancelTooEarly { retry_after } => {
+            let seconds = account.cancel_after().as_secs();
+            let fault =
+                format!("The verification cannot be cancelled in the first {seconds} seconds.");
+            WireError { retry_after: Some(retry_after), ..bad(&fault) }
+        }
         Refusal::IdempotencyMismatch => WireError::common(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used for another request.",

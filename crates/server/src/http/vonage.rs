@@ -115,6 +115,10 @@ async fn send(
     incoming: &Incoming,
     params: &Params,
 ) -> Result<Vec<Part>, WireError> {
+    // The vendor looks at the account before it looks at the parameters.
+    if account.settings.suspended {
+        return Err(denied(app, Denial::Refused(Refusal::AccountSuspended)));
+    }
     let idempotency = idempotency(app, incoming, params)?;
     let request = request::parse(params, account, &app.config)?;
     let request = MessageRequest { idempotency, ..request };
