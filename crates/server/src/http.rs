@@ -22,7 +22,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use engine::Timestamp;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -30,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::channels::sandbox::Sandbox;
-use crate::clock::{self, Stopwatch};
+use crate::clock::{self, Stopwatch, utc};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::store::IdempotencyKey;
@@ -327,12 +326,6 @@ fn plain(status: StatusCode, text: &'static str) -> Response {
 fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     let body = Body::from(value.to_string());
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// `2019-01-01T00:00:00.000Z`
-fn utc(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map(|t| format!("{t:.3}")).unwrap_or_default()
 }
 
 /// Adds how long to wait, in whole seconds, at least one.

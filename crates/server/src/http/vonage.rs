@@ -146,8 +146,8 @@ fn accepted(
             message_id: id.part(index),
             to: to.to_owned(),
             client_ref: client_ref.map(str::to_owned),
-            remaining_balance: started.balance.units(),
-            message_price: started.price.units() / i64::from(parts),
+            remaining_balance: started.balance,
+            message_price: started.price.shared(parts),
             network: network.to_owned(),
         })
     };
@@ -210,9 +210,8 @@ async fn describe(
     if part.status == WireStatus::QuotaExceeded {
         let digits = digits.and_then(|digits| digits.parse().ok());
         let price = digits.map(|digits| account.prices.lookup(PriceItem::Sms, digits));
-        part.message_price = price.map(engine::Amount::units);
-        let balance = app.driver.store.balance(account.id).await.ok().flatten();
-        part.remaining_balance = balance.map(engine::Amount::units);
+        part.message_price = price;
+        part.remaining_balance = app.driver.store.balance(account.id).await.ok().flatten();
     }
     error
 }
