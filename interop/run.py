@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, textmagic, vonage  # noqa: E402
+from suite import guide, textmagic, vonage, xml_answers  # noqa: E402
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -104,6 +104,13 @@ def play_guide(stories, packages, binary, who, language):
             guide.tell_all(stories, who, language, server, packages)
 
 
+def play_xml(stories, binary, who, reader):
+    """Plays the stories of XML answers with one parser and a server of its own."""
+    with stories.watch(who, "the parser gets through its stories"):
+        with server_of(stories, binary) as server:
+            xml_answers.tell_all(stories, who, reader, server)
+
+
 def main():
     """Plays everybody that was asked for, then prints the count."""
     asked = arguments()
@@ -119,6 +126,9 @@ def main():
         who = f"2FA guide in {language.name}"
         if asked.only in who:
             play_guide(stories, packages, asked.binary, who, language)
+    for who, reader in xml_answers.READERS:
+        if asked.only in who:
+            play_xml(stories, asked.binary, who, reader)
     print(stories.closing_line())
     return 0 if stories.failed == 0 and stories.passed > 0 else 1
 

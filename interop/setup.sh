@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the interop suite needs and this machine lacks: PHP with curl, Ruby, Node, venv.
+# Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts.
 set -eu
 
 missing=''
 php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
+php -m 2>/dev/null | grep -qx SimpleXML || missing="$missing php-cli php-xml"
 command -v ruby >/dev/null || missing="$missing ruby"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"

@@ -30,11 +30,25 @@ answerCalls((hello) => {
     return (await client.sendPostRequest(path, params)).data;
   }
 
-  function webhookIsGenuine({ params }) {
+  // The algorithms in this client's words, by the names that the methods have on the wire.
+  const algorithms = {
+    md5hash: AlgorithmTypes.md5hash,
+    md5: AlgorithmTypes.md5hmac,
+    sha1: AlgorithmTypes.sha1hmac,
+    sha256: AlgorithmTypes.sha256hmac,
+    sha512: AlgorithmTypes.sha512hmac,
+  };
+
+  function webhookIsGenuine({ method, params }) {
     const sms = new SMS(credentials('good'));
     return sms.verifySignature(
-      params.sig, params, hello.signature_secret, AlgorithmTypes.md5hash);
+      params.sig, params, hello.signature_secret, algorithms[method]);
   }
 
-  return { send, send_json: sendJson, webhook_is_genuine: webhookIsGenuine };
+  return {
+    send,
+    send_json: sendJson,
+    webhook_is_genuine: webhookIsGenuine,
+    signature_methods: () => Object.keys(algorithms),
+  };
 });

@@ -9,10 +9,14 @@ def build(hello):
     """The calls of this client."""
     host = f"{hello['host']}:{hello['port']}"
 
-    def client(auth):
+    def client(auth, method="md5hash"):
         secret = "not-the-secret" if auth == "wrong" else hello["api_secret"]
         signing = "not-the-secret" if auth == "missigned" else hello["signature_secret"]
-        made = vonage.Client(key=hello["api_key"], secret=secret, signature_secret=signing)
+        # This client's name for md5hash is none at all.
+        made = vonage.Client(
+            key=hello["api_key"], secret=secret, signature_secret=signing,
+            signature_method=None if method == "md5hash" else method,
+        )
         made.host(host)
         made.api_host(host)
         made.session.mount(f"https://{host}", PlainHttp())
@@ -21,20 +25,21 @@ def build(hello):
     def send(auth, params):
         return client(auth).short_codes.send_2fa_message(params)
 
-    def send_signed(auth, params):
-        made = client(auth)
+    def send_signed(auth, method, params):
+        made = client(auth, method)
         return made.post(made.host(), "/sc/us/2fa/json", params, supports_signature_auth=True)
 
     def convert(message_id, delivered):
         client("good").sms.submit_sms_conversion(message_id, delivered)
         return True
 
-    def webhook_is_genuine(params):
-        return client("signed").check_signature(params)
+    def webhook_is_genuine(method, params):
+        return client("signed", method).check_signature(params)
 
     return {
         "send": send, "send_signed": send_signed, "convert": convert,
         "webhook_is_genuine": webhook_is_genuine,
+        "signature_methods": lambda: ["md5hash", "md5", "sha1", "sha256", "sha512"],
     }
 
 

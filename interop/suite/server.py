@@ -105,6 +105,33 @@ class Server:
         path = f"/admin/v1/accounts/{self.demo['account_id']}"
         return self._call("PATCH", path, settings, self._admin_token)
 
+    def set_signature_method(self, method):
+        """Changes how the demo account's 2FA key signs, through the admin API."""
+        path = f"/admin/v1/accounts/{self.demo['account_id']}/keys"
+        keys = self._call("GET", path, bearer=self._admin_token)["items"]
+        key = next(each for each in keys if each["name"] == self.demo["api_key"])
+        changed = {"signature_method": method}
+        return self._call("PATCH", f"{path}/{key['id']}", changed, self._admin_token)
+
+    def put_template(self, text):
+        """Replaces the text of the demo account's 2FA messages through the admin API."""
+        path = f"/admin/v1/accounts/{self.demo['account_id']}/templates"
+        return self._call("POST", path, {"index": 0, "text": text}, self._admin_token)
+
+    def start_verification(self, **fields):
+        """Starts a verification of the demo account through the admin API; returns its id."""
+        fields["account"] = self.demo["account_id"]
+        return self._call("POST", "/admin/v1/verifications", fields, self._admin_token)["id"]
+
+    def converted(self, kind, identifier):
+        """What was reported of a message or a verification; None when nothing was."""
+        path = f"/admin/v1/{kind}/{identifier}"
+        return self._call("GET", path, bearer=self._admin_token).get("converted")
+
+    def type_code(self, digits, code):
+        """Types a code as the owner of the virtual handset does; returns the verdict."""
+        return self._call("POST", f"/sandbox/v1/handsets/{digits}/type", {"code": code})
+
     def advance(self, seconds):
         """Moves the sandbox clock; returns when everything that fell due was taken up."""
         self._call("POST", "/sandbox/v1/clock", {"advance_s": seconds})

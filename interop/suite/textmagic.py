@@ -12,6 +12,7 @@ SAMPLE = {
 }
 SAMPLE_HANDSET = "447860021130"
 SECOND_HANDSET = "447700900123"
+THIRD_HANDSET = "447700900124"
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -22,6 +23,7 @@ def tell_all(stories, who, driver, server):
     _tell_verified(stories, who, driver, server)
     _tell_wrong_fields(stories, who, driver)
     _tell_cancelled(stories, who, driver, server)
+    _tell_typed(stories, who, driver, server)
 
 
 def _is(status, answer):
@@ -149,3 +151,19 @@ def _tell_cancelled(stories, who, driver, server):
         verify_id = _start(driver, **fields, workflowId="6")
         server.advance(31)
         _expect_status(204, driver.call("cancel", verify_id=verify_id))
+
+
+def _tell_typed(stories, who, driver, server):
+    with stories.tell(who, "the handset's owner types a wrong code, then the right one"):
+        fields = {"phone": THIRD_HANDSET, "brand": "Acme Three", "codeLength": 6}
+        verify_id = _start(driver, **fields, workflowId=1)
+        text = server.wait_for_text(THIRD_HANDSET, lambda each: "Acme Three" in each["text"])
+        expect(text, "a text is in the inbox", server.inbox(THIRD_HANDSET))
+        code = code_in(text["text"], 6)
+        wrong = f"{(int(code) + 111111) % 1000000:06}"
+        verdict = server.type_code(THIRD_HANDSET, wrong)
+        expect(verdict == {"verdict": "mismatch", "checks_left": 2}, "two checks left", verdict)
+        verdict = server.type_code(f"+{THIRD_HANDSET}", code)
+        expect(verdict == {"verdict": "match"}, "the code matches", verdict)
+        answer = driver.call("check", verify_id=verify_id, code=code)
+        expect(answer["status"] in (400, 404), "what was typed counts for the client", answer)

@@ -7,6 +7,12 @@ from suite.stories import expect
 PIN = "4815"
 US_HANDSET = "12015550123"
 
+# The workflow that does nothing but call.
+VOICE = 7
+
+# How often the receiver fails before it takes a receipt.
+FAILURES = 2
+
 
 def handset(number):
     """One of a hundred American handsets; a story that sends has its own, as users have."""
@@ -32,12 +38,10 @@ def tell_all(stories, who, driver, server, receiver, method):
     sent = _tell_sending(stories, who, driver, server)
     if sent:
         _tell_receipt(stories, who, sent, server, receiver, method)
-        if "convert" in driver.can:
-            with stories.tell(who, "a conversion of the message is accepted"):
-                accepted = driver.call("convert", message_id=sent["message-id"], delivered=True)
-                expect(accepted is True, "the conversion is accepted", accepted)
+        _tell_conversions(stories, who, sent, driver, server)
     _tell_refusals(stories, who, driver)
     _tell_callback(stories, who, driver, receiver)
+    _tell_repeats(stories, who, driver, server, receiver)
     if "send_json" in driver.can:
         with stories.tell(who, "a JSON body is understood as a form is"):
             answer = driver.call("send_json", auth="good", params=params(1234, handset(31)))
@@ -48,10 +52,14 @@ def tell_all(stories, who, driver, server, receiver, method):
             answers = driver.call("send_json_then_form", first=first, second=second)
             for answer in answers:
                 expect(only_message(answer)["status"] == "0", "the request is accepted", answers)
-    if "send_signed" in driver.can:
-        _tell_signatures(stories, who, driver)
-    if "webhook_is_genuine" in driver.can:
-        _tell_signed_receipt(stories, who, driver, server, receiver)
+    server.set_account(dlr_signed=True)
+    for index, signature in enumerate(driver.call("signature_methods")):
+        server.set_signature_method(signature)
+        if "send_signed" in driver.can:
+            _tell_signatures(stories, who, driver, signature, index)
+        if sent and "convert_signed" in driver.can:
+            _tell_signed_conversion(stories, who, sent, driver, server, signature, index)
+        _tell_signed_receipt(stories, who, driver, receiver, signature, index)
 
 
 def _tell_sending(stories, who, driver, server):
@@ -129,29 +137,84 @@ def _tell_callback(stories, who, driver, receiver):
         expect(seen, "a delivered receipt comes to the callback", receiver.requests)
 
 
-def _tell_signatures(stories, who, driver):
-    with stories.tell(who, "a signed request is accepted without the secret"):
-        asked = params(to=handset(35), **{"client-ref": "a signed one"})
-        answer = driver.call("send_signed", auth="signed", params=asked)
+def _tell_conversions(stories, who, sent, driver, server):
+    if "convert" in driver.can:
+        with stories.tell(who, "a conversion of the message is accepted and kept"):
+            message_id = sent["message-id"]
+            accepted = driver.call("convert", message_id=message_id, delivered=True)
+            expect(accepted is True, "the conversion is accepted", accepted)
+            kept = server.converted("messages", message_id)
+            expect(kept is True, "the message is converted", kept)
+    if "convert_voice" in driver.can:
+        with stories.tell(who, "a conversion of a call is accepted and kept"):
+            number = handset(37)
+            verify_id = server.start_verification(phone=number, brand="Acme", workflow=VOICE)
+            expect(server.wait_for_call(number), "the handset is called", server.inbox(number))
+            for delivered in (False, True):
+                accepted = driver.call("convert_voice", message_id=verify_id, delivered=delivered)
+                expect(accepted is True, "the conversion is accepted", accepted)
+                kept = server.converted("verifications", verify_id)
+                expect(kept is delivered, f"the call is converted: {delivered}", kept)
+
+
+def _tell_repeats(stories, who, driver, server, receiver):
+    with stories.tell(who, "a receipt is repeated until the receiver answers 200, and no more"):
+        receiver.fail("/receipts/flaky", FAILURES)
+        asked = params(to=handset(38), callback=f"{receiver.url}/flaky")
+        message_id = only_message(driver.call("send", auth="good", params=asked))["message-id"]
+        for count in range(1, FAILURES + 2):
+            seen = receiver.wait_for(message_id, "/receipts/flaky", count)
+            expect(seen, f"the receipt comes for time {count}", receiver.requests)
+            wanted = 500 if count <= FAILURES else 200
+            expect(seen["answered"] == wanted, f"it was answered {wanted}", seen)
+            # Later than the longest wait before the next time, on the sandbox clock.
+            server.advance(60)
+        server.advance(3600)
+        every = receiver.delivered(message_id, "/receipts/flaky")
+        expect(len(every) == FAILURES + 1, "it does not come again", every)
+        # That one field is the time of the push, not of the delivery.
+        told = [{**each["params"], "message-timestamp": ""} for each in every]
+        expect(all(each == told[0] for each in told), "it tells the same every time", every)
+
+
+def _tell_signatures(stories, who, driver, signature, index):
+    with stories.tell(who, f"a request signed by {signature} is accepted without the secret"):
+        asked = params(to=handset(40 + index), **{"client-ref": "a signed one"})
+        answer = driver.call("send_signed", auth="signed", method=signature, params=asked)
         expect(only_message(answer)["status"] == "0", "the request is accepted", answer)
-    with stories.tell(who, "a wrong signature is answered with status 14"):
-        answer = driver.call("send_signed", auth="missigned", params=params())
+    with stories.tell(who, f"a wrong signature by {signature} is answered with status 14"):
+        answer = driver.call("send_signed", auth="missigned", method=signature, params=params())
+        expect(only_message(answer)["status"] == "14", "the status is 14", answer)
+    with stories.tell(who, f"another method's signature than {signature} is answered with 14"):
+        other = "sha1" if signature != "sha1" else "sha256"
+        answer = driver.call("send_signed", auth="signed", method=other, params=params())
         expect(only_message(answer)["status"] == "14", "the status is 14", answer)
 
 
-def _tell_signed_receipt(stories, who, driver, server, receiver):
-    with stories.tell(who, "the client finds a signed receipt genuine, and a changed one not"):
-        server.set_account(dlr_signed=True)
-        asked = params(to=handset(36), **{"client-ref": "a=1&b=2"})
+def _tell_signed_conversion(stories, who, sent, driver, server, signature, index):
+    with stories.tell(who, f"a conversion signed by {signature} is accepted and kept"):
+        # Every second one takes back what the one before said, so each must be kept.
+        delivered = index % 2 == 1
+        message_id = sent["message-id"]
+        accepted = driver.call(
+            "convert_signed", method=signature, message_id=message_id, delivered=delivered)
+        expect(accepted is True, "the conversion is accepted", accepted)
+        kept = server.converted("messages", message_id)
+        expect(kept is delivered, f"the message is converted: {delivered}", kept)
+
+
+def _tell_signed_receipt(stories, who, driver, receiver, signature, index):
+    with stories.tell(who, f"a receipt signed by {signature} is genuine, and a changed one not"):
+        asked = params(to=handset(50 + index), **{"client-ref": "a=1&b=2 é"})
         answer = driver.call("send", auth="good", params=asked)
         seen = receiver.wait_for(only_message(answer)["message-id"])
         expect(seen, "a delivered receipt comes", receiver.requests)
         got = seen["params"]
         for field in ("timestamp", "nonce", "sig"):
             expect(got.get(field), f"{field} is set", seen)
-        expect(got.get("client-ref") == "a=1&b=2", "client-ref is unchanged", seen)
-        genuine = driver.call("webhook_is_genuine", params=got)
+        expect(got.get("client-ref") == "a=1&b=2 é", "client-ref is unchanged", seen)
+        genuine = driver.call("webhook_is_genuine", method=signature, params=got)
         expect(genuine is True, "the client accepts the signature", seen)
         changed = {**got, "status": "failed"}
-        genuine = driver.call("webhook_is_genuine", params=changed)
+        genuine = driver.call("webhook_is_genuine", method=signature, params=changed)
         expect(genuine is False, "the client refuses a changed receipt", changed)

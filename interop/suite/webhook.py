@@ -10,11 +10,12 @@ RECEIPT_SECONDS_MAX = 10
 
 
 class Receiver:
-    """A context manager; answers 200 to everything and remembers it."""
+    """A context manager; remembers everything, and answers 200 unless told to fail."""
 
     def __enter__(self):
         self.requests = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.requests))
+        self._failures = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/receipts"
@@ -24,21 +25,37 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, message_id, path="/receipts"):
-        """Waits for the delivered receipt of a message at a path; None when none comes."""
+    def fail(self, path, times):
+        """Answers 500 to the next so many requests for a path."""
+        self._failures[path] = times
+
+    def status_for(self, path):
+        """The status that a request for a path is answered with."""
+        left = self._failures.get(path, 0)
+        self._failures[path] = max(left - 1, 0)
+        return 500 if left else 200
+
+    def delivered(self, message_id, path="/receipts"):
+        """The delivered receipts of a message that came to a path so far."""
+        return [
+            seen for seen in list(self.requests)
+            if seen["path"] == path and seen["params"].get("messageId") == message_id
+            and seen["params"].get("status") == "delivered"
+        ]
+
+    def wait_for(self, message_id, path="/receipts", count=1):
+        """Waits for that many delivered receipts of a message at a path; returns the last."""
         give_up = time.monotonic() + RECEIPT_SECONDS_MAX
         while True:
-            for seen in list(self.requests):
-                params = seen["params"]
-                ours = seen["path"] == path and params.get("messageId") == message_id
-                if ours and params.get("status") == "delivered":
-                    return seen
+            seen = self.delivered(message_id, path)
+            if len(seen) >= count:
+                return seen[count - 1]
             if time.monotonic() > give_up:
                 return None
             time.sleep(0.05)
 
 
-def _handler(requests):
+def _handler(receiver):
     class Handler(BaseHTTPRequestHandler):
         """Reads parameters from the query and, by content type, from the body."""
 
@@ -53,12 +70,13 @@ def _handler(requests):
                 params.update(json.loads(body))
             elif body:
                 params.update(parse_qsl(body, keep_blank_values=True))
-            requests.append({
+            status = receiver.status_for(parts.path)
+            receiver.requests.append({
                 "method": self.command, "path": parts.path, "query": parts.query,
                 "content_type": content_type, "body": body, "params": params,
-                "user_agent": self.headers.get("User-Agent", ""),
+                "user_agent": self.headers.get("User-Agent", ""), "answered": status,
             })
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -290,6 +290,7 @@ impl Machines {
                             code: code.clone(),
                             brand: held.details.brand.clone(),
                             locale: held.details.locale,
+                            lifetime: record.policy.lifetime,
                         },
                         expires_at: record.created_at.after(record.policy.lifetime),
                         tries: 0,

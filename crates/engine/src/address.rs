@@ -95,7 +95,9 @@ impl fmt::Display for NumberError {
         f.write_str(match self {
             Self::Empty => "a phone number is empty",
             Self::NotANumber => "a phone number has characters that do not belong to one",
-            Self::UnknownCountry => "a phone number has an unknown country",
+            Self::UnknownCountry => {
+                "a phone number has an unknown country; begin with + and the country's code"
+            }
             Self::TooShort => "a phone number is too short",
             Self::TooLong => "a phone number is too long",
             Self::Unallocated => "a phone number is in no range that is in use",

@@ -45,4 +45,4 @@ pub use verification::{
     VerificationState,
 };
 pub use wording::{Locale, SecretText};
-pub use workflow::{Channel, Policy, Step, Workflow};
+pub use workflow::{Channel, Policy, Step, Timing, TimingError, Workflow};

@@ -446,7 +446,11 @@ impl Verification {
         self.record.state = VerificationState::Ended { outcome, at };
         self.code = None;
         for (index, attempt) in (0_u8..).zip(&mut self.record.attempts) {
-            if attempt.progress.is_final() {
+            // A call that was answered goes on for as long as it takes to say the code twice.
+            let may_go_on = attempt.channel == Channel::Voice
+                && matches!(attempt.progress, Progress::Reported(receipt)
+                    if receipt.status == ReceiptStatus::Delivered);
+            if attempt.progress.is_final() && !may_go_on {
                 continue;
             }
             if attempt.progress == Progress::Queued {
@@ -560,6 +564,22 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+
+    #[test]
+    fn a_call_that_was_answered_is_hung_up_when_the_code_comes_back() {
+        let mut machine = started();
+        let answered = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        machine.handle_timeout(NOW.after(Duration::from_mins(1)));
+        machine.handle_receipt(0, answered, NOW);
+        machine.handle_receipt(1, answered, NOW);
+        let (turn, verdict) =
+            Turn::take(machine, |machine| machine.check(&TypedCode::text("4815"), 1, NOW));
+        assert_eq!(verdict, Ok(Verdict::Match));
+        let withdrawn = |output: &&Output| matches!(output, Output::Withdraw { .. });
+        let withdrawn: Vec<_> = turn.outputs.iter().filter(withdrawn).collect();
+        let call = AttemptId { subject: Subject::Verification(turn.machine.record().id), step: 1 };
+        assert_eq!(withdrawn, [&Output::Withdraw { attempt: call }], "the call, not the message");
+    }
 
     fn started() -> Verification {
         let new = NewVerification {

@@ -105,6 +105,58 @@ pub struct Policy {
     pub checks_max: u8,
 }
 
+/// What one request may change of its account's timing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Timing {
+    step_wait: Option<Duration>,
+    lifetime: Option<Duration>,
+}
+
+/// A time that is out of its range, and the range in seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimingError {
+    /// The wait between steps.
+    StepWait(u32, u32),
+    /// The time that the code can be typed.
+    Lifetime(u32, u32),
+}
+
+impl Timing {
+    /// The wait between steps, in seconds (Vonage Verify, `next_event_wait` and
+    /// `channel_timeout`).
+    pub const STEP_WAIT_S: (u32, u32) = (15, 900);
+    /// The time that the code can be typed, in seconds (Vonage Verify, `pin_expiry`).
+    pub const LIFETIME_S: (u32, u32) = (60, 3600);
+
+    /// Takes what a request gives, in seconds.
+    ///
+    /// # Errors
+    /// One is out of its range.
+    pub fn parse(step_wait_s: Option<u32>, lifetime_s: Option<u32>) -> Result<Self, TimingError> {
+        let within = |seconds: Option<u32>, (low, high): (u32, u32)| {
+            seconds.is_none_or(|seconds| (low..=high).contains(&seconds))
+        };
+        if !within(step_wait_s, Self::STEP_WAIT_S) {
+            return Err(TimingError::StepWait(Self::STEP_WAIT_S.0, Self::STEP_WAIT_S.1));
+        }
+        if !within(lifetime_s, Self::LIFETIME_S) {
+            return Err(TimingError::Lifetime(Self::LIFETIME_S.0, Self::LIFETIME_S.1));
+        }
+        let duration = |seconds: Option<u32>| seconds.map(|s| Duration::from_secs(u64::from(s)));
+        Ok(Self { step_wait: duration(step_wait_s), lifetime: duration(lifetime_s) })
+    }
+
+    /// The wait between steps, or what the account has.
+    pub fn step_wait_or(self, account: Duration) -> Duration {
+        self.step_wait.unwrap_or(account)
+    }
+
+    /// The time that the code can be typed, or what the account has.
+    pub fn lifetime_or(self, account: Duration) -> Duration {
+        self.lifetime.unwrap_or(account)
+    }
+}
+
 const PRESETS: [&[Channel]; 7] = {
     use Channel::{Sms, Voice};
     [

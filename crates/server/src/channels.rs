@@ -2,10 +2,10 @@
 
 pub mod sandbox;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::wording::{self, AppendedLine, Template};
@@ -13,7 +13,7 @@ use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, SubmitOutc
 
 use crate::directory::Account;
 use crate::driver::Driver;
-use crate::store::{Content, SendJob};
+use crate::store::{Content, SendJob, StoreError};
 use crate::telemetry::Label;
 
 /// One live connection of a channel to a carrier.
@@ -67,7 +67,17 @@ pub enum Submission {
 /// All links.
 pub struct Channels {
     links: Vec<Arc<dyn Link>>,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<InFlight>,
+}
+
+/// The attempts that are being handed over, and whether they were withdrawn meanwhile.
+#[derive(Default)]
+struct InFlight(Mutex<HashMap<AttemptId, bool>>);
+
+/// Takes an attempt off the list however its task ends.
+struct HandOver {
+    in_flight: Arc<InFlight>,
+    attempt: AttemptId,
 }
 
 impl Channels {
@@ -89,11 +99,19 @@ impl Channels {
 
     /// Returns how many attempts are being handed over.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.lock().len()
+    }
+
+    /// Lists the attempts that are being handed over.
+    pub fn attempts_in_flight(&self) -> Vec<AttemptId> {
+        self.in_flight.lock().keys().copied().collect()
     }
 
     /// Stops an attempt if it still can be stopped.
     pub fn withdraw(&self, attempt: AttemptId) {
+        if let Some(withdrawn) = self.in_flight.lock().get_mut(&attempt) {
+            *withdrawn = true;
+        }
         for link in &self.links {
             link.withdraw(attempt);
         }
@@ -102,17 +120,22 @@ impl Channels {
     /// Hands an attempt over in the background. It is on the outbox, so nothing is lost if this
     /// process ends first.
     pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob) {
+        let Some((hand_over, others)) = HandOver::begin(&self.in_flight, job.attempt) else {
+            // Its lease ran out under way. Whoever is at it will report; nobody begins anew.
+            return;
+        };
         let driver = Arc::clone(driver);
-        let in_flight = Arc::clone(&self.in_flight);
-        let before = in_flight.fetch_add(1, Ordering::AcqRel);
         tokio::spawn(async move {
             let attempt = job.attempt;
-            let full = before >= IN_FLIGHT_MAX;
-            let done = if full { postpone(&driver, &job).await } else { send(&driver, job).await };
+            let full = others >= IN_FLIGHT_MAX;
+            let done = if full {
+                postpone(&driver, &job).await
+            } else {
+                send(&driver, job, &hand_over).await
+            };
             if let Err(error) = done {
                 tracing::error!(attempt.id = %attempt, %error, "cannot report an attempt");
             }
-            in_flight.fetch_sub(1, Ordering::AcqRel);
         });
     }
 
@@ -121,21 +144,53 @@ impl Channels {
     }
 }
 
-async fn send(driver: &Arc<Driver>, job: SendJob) -> Result<(), crate::store::StoreError> {
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HandOver {
+    /// Puts an attempt on the list and tells how many others there are, unless it is there.
+    fn begin(in_flight: &Arc<InFlight>, attempt: AttemptId) -> Option<(Self, usize)> {
+        let mut list = in_flight.lock();
+        let others = list.len();
+        if list.contains_key(&attempt) {
+            return None;
+        }
+        list.insert(attempt, false);
+        drop(list);
+        Some((Self { in_flight: Arc::clone(in_flight), attempt }, others))
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.in_flight.lock().get(&self.attempt).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        self.in_flight.lock().remove(&self.attempt);
+    }
+}
+
+async fn send(driver: &Arc<Driver>, job: SendJob, hand_over: &HandOver) -> Result<(), StoreError> {
     let attempt = job.attempt;
     let channel = job.channel;
     let Some(link) = driver.channels.link_for(channel) else {
         let outcome = SubmitOutcome::Rejected(ErrorCode::UNROUTABLE);
-        return driver.handle_submitted(attempt, NO_LINK, outcome).await;
+        return report(driver, attempt, NO_LINK, outcome).await;
     };
     let directory = driver.directories.current();
-    let account = directory.account(job.account);
-    // A number that was erased is zero: there is nobody to send to any more.
-    let text = account.filter(|_| job.number != 0).and_then(|account| text(account, &job));
+    let text = directory.account(job.account).and_then(|account| text(account, &job));
     let Some(text) = text else {
         let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
-        return driver.handle_submitted(attempt, link.name(), outcome).await;
+        return report(driver, attempt, link.name(), outcome).await;
     };
+    if hand_over.is_withdrawn() {
+        // Its verification has ended, and took it off the outbox.
+        return Ok(());
+    }
     let expired = job.expires_at <= driver.clock.now();
     let dispatch = Dispatch {
         attempt,
@@ -163,25 +218,44 @@ async fn send(driver: &Arc<Driver>, job: SendJob) -> Result<(), crate::store::St
         }
     };
     driver.metrics.attempt(channel.as_str(), &Label::link(link.name()), result);
-    driver.handle_submitted(attempt, link.name(), outcome).await
+    report(driver, attempt, link.name(), outcome).await
+}
+
+/// Tells what became of an attempt, again and again while the store has too much to do: an attempt
+/// that a carrier took and that is not recorded would be sent a second time.
+async fn report(
+    driver: &Arc<Driver>,
+    attempt: AttemptId,
+    link: &str,
+    outcome: SubmitOutcome,
+) -> Result<(), StoreError> {
+    for _ in 0..REPORTS_MAX {
+        match driver.handle_submitted(attempt, link, outcome).await {
+            Err(StoreError::Busy { .. } | StoreError::Unavailable(_)) => {
+                tokio::time::sleep(REPORT_RETRY).await;
+            }
+            done @ (Ok(()) | Err(StoreError::Stopped | StoreError::Corrupt { .. })) => return done,
+        }
+    }
+    driver.handle_submitted(attempt, link, outcome).await
 }
 
 /// Tries again in a moment, doubling up to [`RETRY_MAX`].
-async fn postpone(driver: &Driver, job: &SendJob) -> Result<(), crate::store::StoreError> {
+async fn postpone(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
     let wait = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
     driver.store.postpone(job.attempt, driver.clock.now().after(wait)).await
 }
 
 fn text(account: &Account, job: &SendJob) -> Option<SecretText> {
-    let (code, brand, locale) = match &job.content {
+    let (code, brand, locale, lifetime) = match &job.content {
         Content::Text(text) => return Some(text.clone()),
-        Content::Code { code, brand, locale } => (code, brand, *locale),
+        Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
     };
     match job.channel {
         Channel::Voice => wording::spoken(locale, brand, code.reveal()).ok(),
         Channel::Sms => {
             let template = account.text(locale);
-            let minutes = account.policy(1).map_or(5, |policy| policy.lifetime.as_secs() / 60);
+            let minutes = lifetime.as_secs() / 60;
             written(&template, account.last_line.as_ref(), brand, code, minutes)
                 .or_else(|| built_in(locale, brand, code, minutes))
         }
@@ -226,6 +300,10 @@ const IN_FLIGHT_MAX: usize = 8192;
 
 /// An attempt that never got to a carrier is given up after so many tries.
 const TRIES_MAX: u32 = 8;
+
+/// A store that is busy for ten minutes will not be saved by asking it once more.
+const REPORTS_MAX: usize = 6000;
+const REPORT_RETRY: Duration = Duration::from_millis(100);
 
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);

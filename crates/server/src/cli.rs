@@ -27,7 +27,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Openapi => print(&admin::openapi()),
         Command::SealKey(command) => match seal_key::run(&command) {
             Ok(done) => say(&done),
-            Err(error) => complain(&error),
+            Err(error) => complain(&format!("cannot rotate the keys: {error}")),
         },
         Command::Account(group) => ask(&group.remote, group.command.call()),
         Command::Key(group) => ask(&group.remote, group.command.call()),
@@ -175,7 +175,7 @@ fn complain(error: &impl Display) -> ExitCode {
 }
 
 const ABOUT: &str = "\
-First steps:
+First steps, all but the server in another terminal:
   countersign serve --sandbox --data data
   countersign account create \"My shop\" --balance 25
   countersign key create --account 1 --kind textmagic

@@ -213,7 +213,7 @@ mod tests {
             ("COUNTERSIGN_ENGINE__STEP_WEIGHT", "secret-looking"),
         ];
         insta::assert_snapshot!(load(file, &variables).unwrap_err(), @r#"
-        use the configuration: it has 7 mistakes
+        the configuration has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
           server.body_bytes_max: invalid type: string "big", expected a whole number
           server.lisen: unknown key `lisen`, expected one of `listen`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
@@ -270,6 +270,7 @@ mod tests {
         refuses("server.request_timeout_ms = 1000", "header_timeout_ms", "request_timeout_ms");
         refuses("webhooks.answer_timeout_ms = 1000", "connect_timeout_ms", "answer_timeout_ms");
         refuses("webhooks.in_flight_max = 4", "per_endpoint_max", "in_flight_max");
+        refuses("webhooks.per_account_max = 257", "per_account_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
     }

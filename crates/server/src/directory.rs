@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::wording::{AppHash, AppendedLine, Host, Template};
 use engine::{
     AccountId, CountryPolicy, Limit, Limits, Locale, Numbering, Originator, OriginatorRule,
-    PhoneNumber, Policy, Price, PriceList, Region, Workflow,
+    PhoneNumber, Policy, Price, PriceList, Region, Timing, Workflow,
 };
 use zeroize::Zeroizing;
 
@@ -238,14 +238,14 @@ pub struct ShortCode {
 
 impl Account {
     /// Returns the rules of a verification with one of the preset workflows.
-    pub fn policy(&self, workflow: u8) -> Option<Policy> {
+    pub fn policy(&self, workflow: u8, timing: Timing) -> Option<Policy> {
         let seconds = |own: Option<u32>, default: Duration| {
             own.map_or(default, |s| Duration::from_secs(u64::from(s)))
         };
-        let wait = seconds(self.settings.step_wait_s, self.engine.step_wait);
+        let wait = timing.step_wait_or(seconds(self.settings.step_wait_s, self.engine.step_wait));
         Some(Policy {
             workflow: Workflow::preset(workflow, wait)?,
-            lifetime: seconds(self.settings.lifetime_s, self.engine.lifetime),
+            lifetime: timing.lifetime_or(seconds(self.settings.lifetime_s, self.engine.lifetime)),
             cancel_after: self.cancel_after(),
             checks_max: self.settings.checks_max.unwrap_or(self.engine.checks_max),
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::{
     AttemptId, Bucket, Channel, Code, Conversion, Locale, MessageId, NewMessage, NewVerification,
     Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
-    Timestamp, TypedCode, Verdict, VerificationId,
+    Timestamp, Timing, TypedCode, Verdict, VerificationId,
 };
 use tokio::sync::Notify as Signal;
 
@@ -55,6 +55,8 @@ pub struct VerificationRequest {
     pub originator: Option<String>,
     /// Which preset workflow, 1 to 7.
     pub workflow: u8,
+    /// What differs from the account's timing.
+    pub timing: Timing,
     /// Makes a repeat harmless.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -111,7 +113,7 @@ impl Driver {
         request: VerificationRequest,
     ) -> Result<Started, Denial> {
         screen(account, &request.number)?;
-        let policy = account.policy(request.workflow).ok_or(Refusal::Unroutable)?;
+        let policy = account.policy(request.workflow, request.timing).ok_or(Refusal::Unroutable)?;
         if !policy.workflow.channels().any(|channel| self.channels.reach(channel)) {
             return Err(Refusal::Unroutable.into());
         }
@@ -156,9 +158,13 @@ impl Driver {
             now,
             lease: lease(now),
         };
-        let mut started = self.store.start_verification(start).await??;
-        self.carry_out(std::mem::take(&mut started.effects));
-        Ok(started)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_verification(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
     }
 
     /// Sends a message.
@@ -201,9 +207,13 @@ impl Driver {
             now,
             lease: lease(now),
         };
-        let mut started = self.store.start_message(start).await??;
-        self.carry_out(std::mem::take(&mut started.effects));
-        Ok(started)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let mut started = driver.store.start_message(start).await??;
+            driver.carry_out(std::mem::take(&mut started.effects));
+            Ok(started)
+        })
+        .await
     }
 
     /// Compares a code that a user typed.
@@ -219,13 +229,17 @@ impl Driver {
         let nonce = u64::from_be_bytes(clock::random_bytes());
         let now = self.clock.now();
         let check = CheckCode { account: account.id, id, typed, nonce, now };
-        let checked = self.store.check(check).await??;
-        self.metrics.check(match checked.verdict {
-            Verdict::Match => "match",
-            Verdict::Mismatch { .. } => "mismatch",
-        });
-        self.carry_out(checked.effects);
-        Ok(checked.verdict)
+        let driver = Arc::clone(self);
+        finish(async move {
+            let checked = driver.store.check(check).await??;
+            driver.metrics.check(match checked.verdict {
+                Verdict::Match => "match",
+                Verdict::Mismatch { .. } => "mismatch",
+            });
+            driver.carry_out(checked.effects);
+            Ok(checked.verdict)
+        })
+        .await
     }
 
     /// Ends a verification at its account's wish.
@@ -237,9 +251,14 @@ impl Driver {
         account: &Account,
         id: VerificationId,
     ) -> Result<(), Denial> {
-        let effects = self.store.cancel(account.id, id, self.clock.now()).await??;
-        self.carry_out(effects);
-        Ok(())
+        let driver = Arc::clone(self);
+        let account = account.id;
+        finish(async move {
+            let effects = driver.store.cancel(account, id, driver.clock.now()).await??;
+            driver.carry_out(effects);
+            Ok(())
+        })
+        .await
     }
 
     /// Keeps what an account says about its user, and counts it for the link that carried the
@@ -357,6 +376,15 @@ fn screen(account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
         return Err(Refusal::CountryRefused);
     }
     Ok(())
+}
+
+/// Lets an operation and what follows from it finish, also when whoever asked has hung up: what is
+/// committed is leased to this process, and nobody else would send it before the lease runs out.
+async fn finish<T: Send + 'static>(
+    operation: impl Future<Output = Result<T, Denial>> + Send + 'static,
+) -> Result<T, Denial> {
+    let panicked = || StoreError::Unavailable("the operation panicked".to_owned());
+    tokio::spawn(operation).await.unwrap_or_else(|_| Err(panicked().into()))
 }
 
 fn lease(now: Timestamp) -> Lease {

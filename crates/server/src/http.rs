@@ -78,10 +78,14 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiv
     let connections = Arc::new(Semaphore::new(app.config.server.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+        let next = async {
+            // The listener's own queue holds who comes when all connections are taken.
+            let permit = Arc::clone(&connections).acquire_owned().await.ok();
+            (permit, listener.accept().await)
+        };
+        let (permit, (stream, peer)) = tokio::select! {
+            (permit, accepted) = next => match accepted {
+                Ok(accepted) => (permit, accepted),
                 Err(error) => {
                     // Out of file descriptors, most likely: a pause lets connections end.
                     tracing::warn!(%error, "cannot accept a connection");

@@ -118,8 +118,9 @@ pub enum SealError {
     NotSealed,
     /// The ring lacks the key the value was sealed under.
     #[error(
-        "open a sealed value: key `{id}` is not in the key ring; put its line back, below the \
-         first, until everything it sealed has been resealed"
+        "open a sealed value: key `{id}` is not in the key ring (seal.key in the data folder, \
+         unless set otherwise); put its line back, below the first, until everything it sealed has \
+         been resealed"
     )]
     KeyMissing {
         /// The id of the missing key.

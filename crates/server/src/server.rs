@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::{Numbering, PhoneNumber};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::channels::sandbox::{InboxError, Sandbox};
 use crate::channels::{Channels, Link};
@@ -20,7 +21,7 @@ use crate::driver::Driver;
 use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhooks::Worker;
@@ -36,6 +37,12 @@ pub enum StartError {
         dir: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// There is a database and no key to open its secrets with.
+    #[error("find the sealing key {}: restore it beside the database that it sealed", path.display())]
+    KeyLost {
+        /// Where it was looked for.
+        path: PathBuf,
     },
     /// The sealing keys cannot be read.
     #[error(transparent)]
@@ -105,6 +112,10 @@ impl Server {
         let dir = config.data.dir.clone();
         create_private_dir(&dir)?;
         let ring = match &config.data.keys {
+            // A fresh key could open nothing of what is there.
+            KeySource::File(path) if !path.exists() && dir.join(DATABASE_FILE).exists() => {
+                return Err(StartError::KeyLost { path: path.clone() });
+            }
             KeySource::File(path) => KeyRing::load_or_create(path)?,
             KeySource::Environment(ring) => ring.clone(),
         };
@@ -189,23 +200,27 @@ impl Server {
     pub async fn run(self, stop: watch::Receiver<bool>) -> End {
         let driver = &self.app.driver;
         let mut driving = tokio::spawn(Arc::clone(driver).run());
-        let mut tasks = vec![tokio::spawn(retain(Arc::clone(&self.app)))];
-        if let Some(sandbox) = &self.app.sandbox {
-            let run = Arc::clone(sandbox).run(Arc::downgrade(driver));
-            tasks.push(tokio::spawn(run));
-        }
-        let webhooks = tokio::spawn(self.webhooks.run(stop.clone()));
+        let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
+        let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
+        let mut sandbox = tokio::spawn(async move {
+            if let Some((sandbox, driver)) = sandbox {
+                sandbox.run(driver).await;
+            }
+        });
+        let mut webhooks = tokio::spawn(self.webhooks.run(stop.clone()));
         let app = Arc::clone(&self.app);
         let mut stopping = stop.clone();
-        tasks.push(tokio::spawn(async move {
+        let unready = tokio::spawn(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
             app.ready.store(false, Ordering::Release);
-        }));
+        });
         tokio::select! {
             () = http::serve(self.listener, Arc::clone(&self.app), stop) => {}
             _ = &mut driving => return End::StoreStopped,
+            () = failure(&mut webhooks) => return End::TaskFailed("the worker of webhooks"),
+            () = failure(&mut retaining) => return End::TaskFailed("the deletion of what is old"),
+            () = failure(&mut sandbox) => return End::TaskFailed("the sandbox"),
         }
-        tasks.push(driving);
         let grace = self.app.config.server.shutdown_grace;
         let drained = async {
             while self.app.driver.channels.in_flight() > 0 {
@@ -216,10 +231,10 @@ impl Server {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
         }
         // It has its own grace.
-        let _ = webhooks.await;
-        for task in tasks {
+        finish(webhooks).await;
+        for task in [driving, retaining, sandbox, unready] {
             task.abort();
-            let _ = task.await;
+            finish(task).await;
         }
         End::Asked
     }
@@ -232,6 +247,24 @@ pub enum End {
     Asked,
     /// Its store has failed for good; a new process starts from what is on disk.
     StoreStopped,
+    /// A task without which it only seems to work, named here, has panicked; a new process starts
+    /// from what is on disk.
+    TaskFailed(&'static str),
+}
+
+/// Waits until a task panics; one that just ends had nothing left to do.
+async fn failure(task: &mut JoinHandle<()>) {
+    match task.await {
+        Err(error) if error.is_panic() => {}
+        Ok(()) | Err(_) => std::future::pending().await,
+    }
+}
+
+/// Waits until a task has ended, if anyone may still ask it.
+async fn finish(task: JoinHandle<()>) {
+    if !task.is_finished() {
+        let _ = task.await;
+    }
 }
 
 /// Reads the numbering plans before the first request has to wait for it.
@@ -300,3 +333,23 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 const PURGE_ROWS: usize = 200;
 const PURGE_BUSY: Duration = Duration::from_millis(200);
 const PURGE_IDLE: Duration = Duration::from_mins(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_failure(task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut task = tokio::spawn(task);
+        let failed = failure(&mut task);
+        let failed = tokio::time::timeout(Duration::from_millis(100), failed).await.is_ok();
+        tokio::time::timeout(Duration::from_millis(100), finish(task)).await.unwrap_or_default();
+        failed
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_a_failure_and_one_that_ends_is_none() {
+        assert!(is_failure(async { panic!("it is meant to") }).await);
+        assert!(!is_failure(async {}).await);
+        assert!(!is_failure(std::future::pending()).await);
+    }
+}

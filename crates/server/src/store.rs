@@ -12,6 +12,7 @@ pub mod sqlite;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use engine::{
     AccountId, Amount, AttemptId, Channel, Code, Conversion, Limits, MessageId, MessageRecord,
@@ -71,8 +72,8 @@ pub trait Store: Send + Sync {
     /// Leases attempts that are due and that nobody else has leased.
     fn claim_sends(&self, claim: Claim) -> Reply<'_, Vec<SendJob>>;
 
-    /// Leases webhooks that are due, none of them for an endpoint in `busy`.
-    fn claim_webhooks(&self, claim: Claim, busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>>;
+    /// Leases webhooks that are due, none of them for anyone in `busy`. Accounts take turns.
+    fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>>;
 
     /// Takes a webhook off the outbox, or plans its next try, or gives it up.
     fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()>;
@@ -138,7 +139,7 @@ pub enum StoreError {
     #[error("the store has stopped")]
     Stopped,
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database cannot be used: {0}")]
     Unavailable(String),
     /// A stored row is in no legal state.
     #[error("table {table} holds an illegal row {row}: {reason}")]
@@ -349,6 +350,8 @@ pub enum Content {
         brand: String,
         /// The locale to speak.
         locale: engine::Locale,
+        /// How long it can be typed, from the start.
+        lifetime: Duration,
     },
     /// A text that is ready.
     Text(SecretText),
@@ -424,6 +427,15 @@ pub struct Due {
     pub send: Option<Timestamp>,
     /// A webhook.
     pub webhook: Option<Timestamp>,
+}
+
+/// Who can be told nothing more at present.
+#[derive(Clone, Debug, Default)]
+pub struct Busy {
+    /// The accounts that have their share.
+    pub accounts: BTreeSet<AccountId>,
+    /// The keys of the endpoints that have theirs.
+    pub endpoints: BTreeSet<u64>,
 }
 
 /// One webhook to deliver.

@@ -145,6 +145,30 @@ async fn an_account_that_was_just_set_up_verifies_and_pays() {
 }
 
 #[tokio::test]
+async fn one_verification_may_have_its_own_timing_within_bounds() {
+    let server = TestServer::start().await;
+    let start = |timing: Value| {
+        let mut body = json!({ "account": 1, "phone": "447700900131", "brand": "Acme" });
+        for (name, value) in timing.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        server.admin(Method::POST, "/verifications", body)
+    };
+    for (field, value) in [("step_wait_s", 14), ("step_wait_s", 901), ("lifetime_s", 59)] {
+        let (status, problem) = start(json!({ field: value })).await;
+        assert_eq!(status, 400, "{field} {value}: {problem}");
+        assert!(problem.to_string().contains(field), "{problem}");
+    }
+    let (status, _) = start(json!({ "step_wait_s": 15, "lifetime_s": 60 })).await;
+    assert_eq!(status, 201);
+    server.advance(45).await;
+    let calls = server.inbox("447700900131").await["calls"].as_array().unwrap().len();
+    assert_eq!(calls, 2, "after 15 and 30 seconds");
+    server.advance(20).await;
+    assert_eq!(start(json!({})).await.0, 201, "the first is over after a minute");
+}
+
+#[tokio::test]
 async fn a_list_of_verifications_goes_on_where_it_ended() {
     let shop = Shop::open().await;
     for last in 1..=3 {

@@ -7,12 +7,19 @@
     reason = "functions beside the tests fail as the tests do"
 )]
 
+// The condition is always true, and tells the lints that this is a test.
+#[cfg(test)]
+#[path = "webhooks/receiver.rs"]
+#[expect(dead_code, reason = "this file uses its own part of it")]
+mod receiver;
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use receiver::Receiver;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use support::{TestServer, code_in};
@@ -31,6 +38,12 @@ struct Flow {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_acknowledged_is_lost_or_done_twice() {
     let mut server = TestServer::start().await;
+    let mut receiver = Receiver::start().await;
+    // Some receipts have to be told again, by another process than the first.
+    (0..RECEIPTS_FAILED).for_each(|_| receiver.will_answer(500));
+    let settings = json!({ "dlr_url": receiver.url("/dlr"), "dlr_method": "get" });
+    let (status, answer) = server.admin(Method::PATCH, "/accounts/1", settings).await;
+    assert!(status.is_success(), "{answer}");
     let next = Arc::new(AtomicU64::new(0));
     let mut flows: Vec<Flow> = Vec::new();
     for round in 0..ROUNDS {
@@ -49,7 +62,32 @@ async fn nothing_that_was_acknowledged_is_lost_or_done_twice() {
         server.launch().await;
     }
     assert!(flows.iter().any(|flow| flow.verified), "the load reaches the checks");
+    audit_receipts(&server, &mut receiver, &flows).await;
     audit(&mut server, &flows).await;
+}
+
+/// Every acknowledged message's receipt was told at least once, and always the same.
+async fn audit_receipts(server: &TestServer, receiver: &mut Receiver, flows: &[Flow]) {
+    let mut awaited: BTreeSet<&str> =
+        flows.iter().filter_map(|flow| flow.message.as_deref()).collect();
+    assert!(!awaited.is_empty(), "the load reaches the messages");
+    server.advance(60).await;
+    let mut told: BTreeMap<String, BTreeSet<[String; 3]>> = BTreeMap::new();
+    let mut requests = 0;
+    // Whatever is told again comes within a tick of the worker.
+    while let Ok(receipt) = tokio::time::timeout(RECEIPTS_QUIET, receiver.next()).await {
+        requests += 1;
+        let id = receipt.param("messageId");
+        awaited.remove(id.as_str());
+        let story = ["status", "err-code", "scts"].map(|name| receipt.param(name));
+        told.entry(id).or_default().insert(story);
+    }
+    assert!(awaited.is_empty(), "their receipts were never told: {awaited:?}");
+    for (id, stories) in &told {
+        assert_eq!(stories.len(), 1, "message {id} is told differently: {stories:?}");
+        assert!(stories.iter().all(|[status, ..]| status == "delivered"), "{id}: {stories:?}");
+    }
+    assert!(requests > told.len(), "some were told again");
 }
 
 async fn audit(server: &mut TestServer, flows: &[Flow]) {
@@ -205,3 +243,9 @@ impl FlowClient {
 
 const ROUNDS: usize = 5;
 const CLIENTS: usize = 8;
+
+/// So many receipts are answered with a failure.
+const RECEIPTS_FAILED: usize = 20;
+
+/// So long without a receipt means that none is left to be told.
+const RECEIPTS_QUIET: Duration = Duration::from_secs(3);

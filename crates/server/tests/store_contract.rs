@@ -91,6 +91,7 @@ macro_rules! every_story {
             starts::one_is_open_per_account_and_number,
             webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,
             webhooks::a_webhook_is_leased_and_tried_again_when_due,
+            webhooks::accounts_take_turns_and_a_busy_one_waits,
             webhooks::busy_endpoints_are_left_out,
             webhooks::webhooks_wait_through_a_reopening,
         }

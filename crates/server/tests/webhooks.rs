@@ -13,7 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::http::vonage::signature::{SignatureMethod, verify};
-use countersign::store::{Claim, DlrMethod, Lease, Notify};
+use countersign::store::{Busy, Claim, DlrMethod, Lease, Notify};
 use receiver::Receiver;
 use serde_json::Value;
 use stage::{NUMBER, Stage};
@@ -187,6 +187,37 @@ async fn an_endpoint_that_never_answers_delays_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_account_with_many_silent_endpoints_delays_no_other_account() {
+    let mut healthy = Receiver::start().await;
+    let stage = Stage::start_with(&[
+        ("COUNTERSIGN_WEBHOOKS__IN_FLIGHT_MAX", "4"),
+        ("COUNTERSIGN_WEBHOOKS__PER_ACCOUNT_MAX", "2"),
+        ("COUNTERSIGN_WEBHOOKS__PER_ENDPOINT_MAX", "1"),
+    ])
+    .await;
+    let other = stage.add_account().await;
+    let mut silent = Vec::new();
+    for last in 100..108 {
+        let receiver = Receiver::silent().await;
+        let url = receiver.url("/dlr");
+        let message = stage.send(447_700_900_000 + last, 1, Notify::Url(url)).await;
+        stage.report_delivered(message).await;
+        silent.push(receiver);
+    }
+    for receiver in silent.iter_mut().take(2) {
+        receiver.next().await;
+    }
+    let url = healthy.url("/dlr");
+    let message = stage.send_for(other, NUMBER, 1, Notify::Url(url)).await;
+    stage.report_delivered(message).await;
+    let request = tokio::time::timeout(Duration::from_secs(1), healthy.next()).await;
+    assert_eq!(request.expect("within a second").param("messageId"), message.part(0));
+    for receiver in silent.iter_mut().skip(2).take(1) {
+        receiver.assert_quiet().await;
+    }
+}
+
+#[tokio::test]
 async fn a_webhook_is_given_up_after_three_days_and_can_be_replayed() {
     let mut receiver = Receiver::start().await;
     receiver.will_keep_answering(500);
@@ -211,15 +242,31 @@ async fn a_webhook_is_given_up_after_three_days_and_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_called_once() {
+async fn a_receiver_of_outcomes_that_is_gone_is_called_once() {
+    let mut receiver = Receiver::start().await;
+    receiver.will_answer(410);
+    let stage = Stage::start().await;
+    stage.add_webhook_keys(&[[7; 32]]).await;
+    let url = receiver.url("/outcome");
+    stage.change_settings(|settings| settings.webhook_url = Some(url)).await;
+    stage.verify(NUMBER).await;
+    receiver.next().await;
+    stage.wait_for_metric("countersign_webhooks_total{result=\"dead\"} 1").await;
+    assert_eq!(stage.dead().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_receipt_is_repeated_even_if_its_receiver_says_it_is_gone() {
     let mut receiver = Receiver::start().await;
     receiver.will_answer(410);
     let stage = Stage::start().await;
     let message = stage.send(NUMBER, 1, Notify::Url(receiver.url("/dlr"))).await;
     stage.report_delivered(message).await;
     receiver.next().await;
-    stage.wait_for_metric("countersign_webhooks_total{result=\"dead\"} 1").await;
-    assert_eq!(stage.dead().await.len(), 1);
+    stage.wait_for_metric("countersign_webhooks_total{result=\"retry\"} 1").await;
+    stage.advance(Duration::from_secs(5)).await;
+    assert_eq!(receiver.next().await.param("messageId"), message.part(0));
+    stage.wait_until_nothing_waits().await;
 }
 
 #[tokio::test]
@@ -297,7 +344,7 @@ async fn a_restart_between_commit_and_delivery_delivers_once() {
     let now = stage.app().driver.clock.now();
     let lease = Lease { until: now.after(Duration::from_hours(1)) };
     let claim = Claim { now, limit: 10, lease };
-    let claimed = stage.app().driver.store.claim_webhooks(claim, Vec::new()).await.unwrap();
+    let claimed = stage.app().driver.store.claim_webhooks(claim, Busy::default()).await.unwrap();
     assert_eq!(claimed.len(), 1);
 
     let stage = stage.restart().await;

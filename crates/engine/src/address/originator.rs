@@ -48,12 +48,16 @@ pub enum OriginatorError {
 impl fmt::Display for OriginatorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "an originator is empty",
-            Self::TooLong => "an originator has at most 11 characters, or 15 digits",
-            Self::BadCharacter => {
-                "an originator has only letters, digits, spaces, dots, dashes, underscores"
+            Self::Empty => "a sender is empty",
+            Self::TooLong => {
+                "a sender's name has at most 11 characters, its number at most 15 digits"
             }
-            Self::BadNumber => "a numeric originator is a short code of 5 or 6 digits, or a number",
+            Self::BadCharacter => {
+                "a sender's name has only letters, digits, spaces, dots, dashes, underscores"
+            }
+            Self::BadNumber => {
+                "a sender of digits is a short code of 5 or 6 digits, or an international number"
+            }
         })
     }
 }

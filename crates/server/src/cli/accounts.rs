@@ -73,8 +73,8 @@ pub(super) enum KeyCommand {
         /// The account.
         #[arg(long)]
         account: u32,
-        /// Which API it opens: vonage or textmagic; or webhook, to sign outcome webhooks.
-        #[arg(long)]
+        /// Which API it opens; or webhook, to sign outcome webhooks.
+        #[arg(long, value_parser = ["vonage", "textmagic", "webhook"])]
         kind: String,
         /// A note for people.
         #[arg(long)]
@@ -91,8 +91,8 @@ pub(super) enum KeyCommand {
         /// A file with your own signature secret; - for standard input.
         #[arg(long, value_name = "FILE")]
         signature_secret_file: Option<PathBuf>,
-        /// How requests and receipts are signed: md5hash, md5, sha1, sha256 or sha512.
-        #[arg(long, value_name = "METHOD")]
+        /// How requests and receipts are signed.
+        #[arg(long, value_name = "METHOD", value_parser = SIGNATURE_METHODS)]
         signature_method: Option<String>,
     },
     /// List an account's keys, without their secrets.
@@ -115,8 +115,8 @@ pub(super) enum KeyCommand {
         /// A note for people.
         #[arg(long)]
         label: Option<String>,
-        /// How requests and receipts are signed: md5hash, md5, sha1, sha256 or sha512.
-        #[arg(long, value_name = "METHOD")]
+        /// How requests and receipts are signed.
+        #[arg(long, value_name = "METHOD", value_parser = SIGNATURE_METHODS)]
         signature_method: Option<String>,
     },
     /// Delete a key: from then on it opens nothing.
@@ -335,6 +335,8 @@ fn setting(name: &str, value: &str) -> Value {
     }
 }
 
+const SIGNATURE_METHODS: [&str; 5] = ["md5hash", "md5", "sha1", "sha256", "sha512"];
+
 const SET_EXAMPLE: &str = "\
 Examples:
   countersign account set 1 dlr_url=https://shop.example/receipts dlr_method=post
@@ -344,7 +346,10 @@ Examples:
 
 Settings: name, suspended, account_per_s, number_starts_max, prefix_starts_max, step_wait_s,
 lifetime_s, cancel_after_s, checks_max, countries_allow, countries_deny, dlr_url,
-dlr_method (get, post, post-json), dlr_signed, webhook_url, conversion, webotp_host, android_hash.";
+dlr_method (get, post, post-json), dlr_signed, webhook_url, conversion, webotp_host, android_hash.
+
+dlr_url is told what became of messages, webhook_url how verifications ended. The first webhook_url
+also makes the key that signs what it is sent; the key's secret is shown this once.";
 
 const KEY_EXAMPLE: &str = "\
 Examples:

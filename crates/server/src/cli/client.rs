@@ -19,17 +19,18 @@ pub(super) struct Remote {
         env = "COUNTERSIGN_DATA__DIR",
         default_value = "data",
         value_name = "DIR",
-        global = true
+        global = true,
+        help_heading = SERVER
     )]
     data: PathBuf,
     /// The server's http or https address, for one on another machine.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, help_heading = SERVER)]
     server: Option<String>,
     /// The file with the server's admin token.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = SERVER)]
     token_file: Option<PathBuf>,
     /// Print the API's answer as JSON.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SERVER)]
     pub(super) json: bool,
 }
 
@@ -99,8 +100,8 @@ impl Call {
 pub(super) enum Complaint {
     /// No server has ever run with this folder.
     #[error(
-        "find the server: {} is not there ({source}); start one with `countersign serve --data \
-         {}`, or name one with --server and --token-file",
+        "cannot find the server: {} is not there ({source}); start one with `countersign serve \
+         --data {}`, or name one with --server and --token-file",
         path.display(), dir.display()
     )]
     NoAddress {
@@ -112,7 +113,7 @@ pub(super) enum Complaint {
         source: io::Error,
     },
     /// A file of the server's cannot be read.
-    #[error("read {}: {problem}", path.display())]
+    #[error("cannot read {}: {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -142,7 +143,7 @@ pub(super) enum Complaint {
     #[error("{0}")]
     Usage(String),
     /// The command cannot run at all.
-    #[error("start the command: {0}")]
+    #[error("cannot start the command: {0}")]
     Runtime(io::Error),
 }
 
@@ -245,6 +246,9 @@ fn root_cause(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
+
+/// The heading in the help of what all commands to a server take, apart from what only one takes.
+const SERVER: &str = "Server";
 
 /// The file in the data folder that tells where the server listens.
 pub(super) const ADDRESS_FILE: &str = "admin.json";

@@ -12,7 +12,8 @@ pub(super) enum PriceCommand {
     /// Set a price.
     #[command(after_help = PRICE_EXAMPLE)]
     Set {
-        /// What is priced: verification, sms or voice.
+        /// What is priced.
+        #[arg(value_parser = ITEMS)]
         item: String,
         /// How much, with at most eight decimals.
         amount: String,
@@ -33,7 +34,8 @@ pub(super) enum PriceCommand {
     /// Delete a price.
     #[command(after_help = "Example:\n  countersign price drop sms --prefix 44")]
     Drop {
-        /// What is priced: verification, sms or voice.
+        /// What is priced.
+        #[arg(value_parser = ITEMS)]
         item: String,
         /// The leading digits of the numbers that it is for.
         #[arg(long, default_value = "")]
@@ -109,6 +111,8 @@ impl BalanceCommand {
 
 /// Two drawn keys never meet.
 const DRAWN_KEY_CHARS: usize = 20;
+
+const ITEMS: [&str; 3] = ["verification", "sms", "voice"];
 
 const PRICE_EXAMPLE: &str = "\
 Examples:

@@ -26,8 +26,8 @@ pub(super) struct Serve {
     /// Where everything is kept; overrides data.dir.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The address to listen on; overrides server.listen.
-    #[arg(long, value_name = "ADDR")]
+    /// The address and port to listen on, like 127.0.0.1:8080; overrides server.listen.
+    #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// Send to virtual handsets instead of real carriers; webhooks may go to this machine.
     #[arg(long)]
@@ -68,6 +68,7 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
 async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> ExitCode {
     let dir = config.data.dir.clone();
     let admin = config.admin.enabled.then(|| config.admin.token_file.clone());
+    let sandbox = config.sandbox.enabled;
     let server = match Server::start_with(config, demo_account, metrics).await {
         Ok(server) => server,
         Err(error) => return complain(&format!("cannot start: {error}")),
@@ -78,7 +79,9 @@ async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> Ex
             return complain(&format!("write {}: {error}", dir.join(ADDRESS_FILE).display()));
         }
         tracing::info!(listen = %address, "ready");
-        if demo_account {
+        if !sandbox {
+            tracing::warn!("no carrier can be connected yet: nothing is sent without --sandbox");
+        } else if demo_account {
             say(&try_this(&dir));
         }
     }
@@ -89,6 +92,10 @@ async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> Ex
         }
         End::StoreStopped => {
             tracing::error!("the store has stopped; start the server again");
+            ExitCode::FAILURE
+        }
+        End::TaskFailed(task) => {
+            tracing::error!(task, "a task has panicked; start the server again");
             ExitCode::FAILURE
         }
     }
@@ -137,6 +144,8 @@ fn environment(serve: &Serve) -> Vec<(OsString, OsString)> {
 
 /// What to try with the demo account, in another terminal.
 fn try_this(data: &Path) -> String {
+    // The other terminal may be in another folder.
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let data = data.display();
     format!(
         r#"

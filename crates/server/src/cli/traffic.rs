@@ -77,6 +77,12 @@ pub(super) enum VerifyCommand {
         /// Which of the preset workflows, 1 to 7.
         #[arg(long)]
         workflow: Option<u8>,
+        /// Seconds between two steps, 15 to 900.
+        #[arg(long, value_name = "SECONDS")]
+        step_wait: Option<u32>,
+        /// Seconds that the code can be typed, 60 to 3600.
+        #[arg(long, value_name = "SECONDS")]
+        lifetime: Option<u32>,
         /// Which of the account's numbers to send from.
         #[arg(long)]
         sender: Option<String>,
@@ -130,12 +136,15 @@ impl VerifyCommand {
                 code_length,
                 locale,
                 workflow,
+                step_wait,
+                lifetime,
                 sender,
                 country,
             } => {
                 let body = json!({
                     "account": account, "phone": phone, "brand": brand,
                     "code_length": code_length, "locale": locale, "workflow": workflow,
+                    "step_wait_s": step_wait, "lifetime_s": lifetime,
                     "sender": sender, "country": country,
                 });
                 Call::post(&["verifications"], body, View::Fields)
@@ -201,7 +210,16 @@ impl WebhookCommand {
     pub(super) fn call(self) -> Call {
         match self {
             Self::Dead { limit } => {
-                let view = View::Table(&["id", "account", "url", "tries", "dead_at", "error"]);
+                let view = View::Table(&[
+                    "id",
+                    "account",
+                    "message",
+                    "verification",
+                    "url",
+                    "tries",
+                    "dead_at",
+                    "error",
+                ]);
                 Call::get(&["webhooks", "dead"], view).query("limit", limit)
             }
             Self::Replay { id } => {

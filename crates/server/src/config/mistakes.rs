@@ -54,7 +54,7 @@ impl fmt::Display for ConfigMistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.found.len();
         let plural = if count == 1 { "" } else { "s" };
-        write!(f, "use the configuration: it has {count} mistake{plural}")?;
+        write!(f, "the configuration has {count} mistake{plural}")?;
         self.found.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }

@@ -158,6 +158,8 @@ pub(super) const WEBHOOKS_ANSWER_TIMEOUT_MS: Range =
     Range::new("webhooks.answer_timeout_ms", 100, 120_000, Unit::Milliseconds);
 pub(super) const WEBHOOKS_PER_ENDPOINT_MAX: Range =
     Range::new("webhooks.per_endpoint_max", 1, 1_000, Unit::Pieces("webhooks"));
+pub(super) const WEBHOOKS_PER_ACCOUNT_MAX: Range =
+    Range::new("webhooks.per_account_max", 1, 10_000, Unit::Pieces("webhooks"));
 pub(super) const WEBHOOKS_IN_FLIGHT_MAX: Range =
     Range::new("webhooks.in_flight_max", 1, 10_000, Unit::Pieces("webhooks"));
 pub(super) const SANDBOX_LATENCY_MS: Range =

@@ -117,6 +117,7 @@ pub(super) struct RawWebhooks {
     pub(super) connect_timeout_ms: Option<i64>,
     pub(super) answer_timeout_ms: Option<i64>,
     pub(super) per_endpoint_max: Option<i64>,
+    pub(super) per_account_max: Option<i64>,
     pub(super) in_flight_max: Option<i64>,
     pub(super) allow_private: Option<bool>,
 }

@@ -242,6 +242,14 @@ fn textmagic(raw: RawTextmagic) -> TextmagicConfig {
 
 fn webhooks(raw: RawWebhooks, mistakes: &mut ConfigMistakes) -> WebhooksConfig {
     let ours = WebhooksConfig::default();
+    let in_flight_max =
+        ranges::WEBHOOKS_IN_FLIGHT_MAX.number(raw.in_flight_max, ours.in_flight_max, mistakes);
+    let per_account_max = ranges::WEBHOOKS_PER_ACCOUNT_MAX.number(
+        raw.per_account_max,
+        // A default must fit the limit that was chosen.
+        ours.per_account_max.min(in_flight_max),
+        mistakes,
+    );
     let webhooks = WebhooksConfig {
         schedule: raw.schedule.unwrap_or(ours.schedule),
         give_up: ranges::WEBHOOKS_GIVE_UP_H.duration(raw.give_up_h, ours.give_up, mistakes),
@@ -260,17 +268,16 @@ fn webhooks(raw: RawWebhooks, mistakes: &mut ConfigMistakes) -> WebhooksConfig {
             ours.per_endpoint_max,
             mistakes,
         ),
-        in_flight_max: ranges::WEBHOOKS_IN_FLIGHT_MAX.number(
-            raw.in_flight_max,
-            ours.in_flight_max,
-            mistakes,
-        ),
+        per_account_max,
+        in_flight_max,
         allow_private: raw.allow_private.unwrap_or(ours.allow_private),
     };
     let fits = webhooks.connect_timeout <= webhooks.answer_timeout;
     at_most("webhooks.connect_timeout_ms", "webhooks.answer_timeout_ms", fits, mistakes);
     let fits = webhooks.per_endpoint_max <= webhooks.in_flight_max;
     at_most("webhooks.per_endpoint_max", "webhooks.in_flight_max", fits, mistakes);
+    let fits = webhooks.per_account_max <= webhooks.in_flight_max;
+    at_most("webhooks.per_account_max", "webhooks.in_flight_max", fits, mistakes);
     webhooks
 }
 

@@ -266,6 +266,8 @@ pub struct WebhooksConfig {
     pub answer_timeout: Duration,
     /// How many webhooks are under way to one endpoint at a time.
     pub per_endpoint_max: usize,
+    /// How many webhooks of one account are under way at a time.
+    pub per_account_max: usize,
     /// How many webhooks are under way at a time.
     pub in_flight_max: usize,
     /// Whether webhooks may go to private, loopback and link-local addresses.
@@ -280,6 +282,7 @@ impl Default for WebhooksConfig {
             connect_timeout: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(15),
             per_endpoint_max: 8,
+            per_account_max: 64,
             in_flight_max: 256,
             allow_private: false,
         }

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post};
 use engine::wording::BRAND_CHARS_MAX;
 use engine::{
-    Locale, NumberError, OriginatorRule, Outcome, PhoneNumber, Refusal, Region, Subject, TypedCode,
-    Verdict, VerificationId,
+    Locale, NumberError, OriginatorRule, Outcome, PhoneNumber, Refusal, Region, Subject, Timing,
+    TypedCode, Verdict, VerificationId,
 };
 use serde_json::{Value, json};
 
@@ -127,6 +127,7 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
             locale: request.locale,
             originator: request.sender,
             workflow: request.workflow,
+            timing: Timing::default(),
             idempotency,
         };
         app.driver.metrics.start(DOOR);

@@ -12,6 +12,7 @@ mod machines;
 mod outbox;
 mod read;
 mod retention;
+mod webhook_queue;
 mod webhooks;
 mod writer;
 
@@ -30,8 +31,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
+    Due, Effects, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
     StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
     Woken,
 };
@@ -110,7 +111,7 @@ impl SqliteStore {
         lock.try_lock().map_err(|_| {
             StoreError::Unavailable(format!("another server uses {}", dir.display()))
         })?;
-        let path = dir.join("countersign.db");
+        let path = dir.join(DATABASE_FILE);
         let connection = connect(&path)?;
         migrate(&connection)?;
         outbox::release_leases(&connection)?;
@@ -224,7 +225,7 @@ impl Store for SqliteStore {
         self.write(claim.now, move |tx| outbox::claim(tx, claim))
     }
 
-    fn claim_webhooks(&self, claim: Claim, busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>> {
+    fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>> {
         self.write(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
@@ -339,6 +340,9 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
 fn unavailable(error: impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
+
+/// The database in the data directory.
+pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
 const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];

@@ -1,27 +1,50 @@
 //! Which webhooks are under way, and which must wait for their endpoint.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::ops::Bound;
 
-use engine::Timestamp;
+use engine::{AccountId, Timestamp};
 
-use crate::store::WebhookJob;
+use crate::store::{Busy, WebhookJob};
 
-/// Keeps to the limits: so many webhooks at once, and so many of them to one endpoint.
+/// Keeps to the limits: so many webhooks at once, so many of them of one account, and so many to
+/// one endpoint.
 ///
-/// What was claimed beyond an endpoint's limit is held back here, where it takes nobody's place,
-/// and the endpoint counts as busy until all of that has gone.
+/// What was claimed beyond a limit is held back here, where it takes nobody's place, and its
+/// endpoint counts as busy until all of that has gone. Accounts take turns, and so do the
+/// endpoints of one account.
 #[derive(Default)]
 pub(super) struct Traffic {
-    in_flight_max: usize,
-    per_endpoint_max: usize,
-    /// The endpoint of each webhook that is under way.
-    under_way: HashMap<i64, u64>,
+    limits: Limits,
+    /// The account and endpoint of each webhook that is under way.
+    under_way: HashMap<i64, (AccountId, u64)>,
+    /// How many are under way of an account.
+    of_account: HashMap<AccountId, usize>,
     /// How many are under way to an endpoint.
-    calls: HashMap<u64, usize>,
-    held: BTreeMap<u64, VecDeque<Leased>>,
+    to_endpoint: HashMap<u64, usize>,
+    held: BTreeMap<AccountId, Held>,
     /// Whose turn it was last.
-    last: u64,
+    last: Option<AccountId>,
+}
+
+/// How many webhooks are under way at most.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Limits {
+    /// In all.
+    pub(super) in_flight_max: usize,
+    /// Of one account.
+    pub(super) per_account_max: usize,
+    /// To one endpoint.
+    pub(super) per_endpoint_max: usize,
+}
+
+/// What is held back of one account.
+#[derive(Default)]
+struct Held {
+    endpoints: BTreeMap<u64, VecDeque<Leased>>,
+    /// Whose turn it was last.
+    last: Option<u64>,
 }
 
 /// A webhook that was claimed, and until when nobody else may send it.
@@ -31,23 +54,25 @@ pub(super) struct Leased {
 }
 
 impl Traffic {
-    /// Allows `in_flight_max` webhooks at once, and `per_endpoint_max` of them to one endpoint.
-    pub(super) fn new(in_flight_max: usize, per_endpoint_max: usize) -> Self {
-        Self { in_flight_max, per_endpoint_max, ..Self::default() }
+    /// Allows as many webhooks at once as the limits say.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
     }
 
     /// Returns how many more webhooks may be sent now.
     pub(super) fn room(&self) -> usize {
-        self.in_flight_max.saturating_sub(self.under_way.len())
+        self.limits.in_flight_max.saturating_sub(self.under_way.len())
     }
 
-    /// Lists the endpoints that can take no more.
-    pub(super) fn busy(&self) -> Vec<u64> {
-        let full = self.calls.keys().filter(|endpoint| self.is_full(**endpoint)).copied();
-        let mut busy: Vec<u64> = full.chain(self.held.keys().copied()).collect();
-        busy.sort_unstable();
-        busy.dedup();
-        busy
+    /// Lists the accounts and endpoints that can take no more.
+    pub(super) fn busy(&self) -> Busy {
+        let accounts = self.of_account.keys().filter(|account| self.has_its_share(**account));
+        let full = self.to_endpoint.keys().filter(|endpoint| self.is_full(**endpoint));
+        let held = self.held.values().flat_map(|held| held.endpoints.keys());
+        Busy {
+            accounts: accounts.copied().collect(),
+            endpoints: full.chain(held).copied().collect(),
+        }
     }
 
     /// Takes in what was claimed, to be handed out by [`Traffic::depart`].
@@ -56,7 +81,8 @@ impl Traffic {
     /// the clock was moved, and what becomes of it will be settled all the same.
     pub(super) fn arrive(&mut self, leased: Leased) {
         if !self.under_way.contains_key(&leased.job.id) {
-            self.held.entry(leased.job.endpoint).or_default().push_back(leased);
+            let held = self.held.entry(leased.job.account).or_default();
+            held.endpoints.entry(leased.job.endpoint).or_default().push_back(leased);
         }
     }
 
@@ -66,47 +92,87 @@ impl Traffic {
     /// and may have been taken up by somebody else.
     pub(super) fn depart(&mut self, lease_past: Timestamp) -> Option<WebhookJob> {
         while self.room() > 0 {
-            let endpoint = self.next_in_turn()?;
-            let next = self.held.get_mut(&endpoint).and_then(VecDeque::pop_front);
-            if self.held.get(&endpoint).is_none_or(VecDeque::is_empty) {
-                self.held.remove(&endpoint);
-            }
-            if let Some(leased) = next.filter(|leased| leased.until >= lease_past) {
-                self.last = endpoint;
-                self.under_way.insert(leased.job.id, endpoint);
-                *self.calls.entry(endpoint).or_default() += 1;
+            let (account, endpoint) = self.next_in_turn()?;
+            let Some(leased) = self.take(account, endpoint) else { continue };
+            if leased.until >= lease_past {
+                self.last = Some(account);
+                self.under_way.insert(leased.job.id, (account, endpoint));
+                *self.of_account.entry(account).or_default() += 1;
+                *self.to_endpoint.entry(endpoint).or_default() += 1;
                 return Some(leased.job);
             }
         }
         None
     }
 
-    /// Returns the next endpoint for which something is held back and that can take it.
-    fn next_in_turn(&self) -> Option<u64> {
-        let after = self.held.range((Bound::Excluded(self.last), Bound::Unbounded));
-        let all = after.chain(self.held.range(..=self.last));
-        all.map(|(endpoint, _)| *endpoint).find(|endpoint| !self.is_full(*endpoint))
-    }
-
     /// Takes note that a webhook is no longer under way.
     pub(super) fn finish(&mut self, webhook: i64) {
-        let Some(endpoint) = self.under_way.remove(&webhook) else { return };
-        if let Some(calls) = self.calls.get_mut(&endpoint) {
-            *calls -= 1;
-            if *calls == 0 {
-                self.calls.remove(&endpoint);
-            }
+        if let Some((account, endpoint)) = self.under_way.remove(&webhook) {
+            count_down(&mut self.of_account, account);
+            count_down(&mut self.to_endpoint, endpoint);
         }
     }
 
+    /// Returns the next account and endpoint for which something is held back and that can take
+    /// it.
+    fn next_in_turn(&self) -> Option<(AccountId, u64)> {
+        in_turn(&self.held, self.last)
+            .filter(|(account, _)| !self.has_its_share(**account))
+            .find_map(|(account, held)| {
+                let mut endpoints = in_turn(&held.endpoints, held.last);
+                let free = endpoints.find(|(endpoint, _)| !self.is_full(**endpoint))?;
+                Some((*account, *free.0))
+            })
+    }
+
+    /// Takes out what was held back first of an endpoint.
+    fn take(&mut self, account: AccountId, endpoint: u64) -> Option<Leased> {
+        let held = self.held.get_mut(&account)?;
+        held.last = Some(endpoint);
+        let queue = held.endpoints.get_mut(&endpoint)?;
+        let leased = queue.pop_front();
+        if queue.is_empty() {
+            held.endpoints.remove(&endpoint);
+        }
+        if held.endpoints.is_empty() {
+            self.held.remove(&account);
+        }
+        leased
+    }
+
+    fn has_its_share(&self, account: AccountId) -> bool {
+        self.of_account.get(&account).is_some_and(|calls| *calls >= self.limits.per_account_max)
+    }
+
     fn is_full(&self, endpoint: u64) -> bool {
-        self.calls.get(&endpoint).is_some_and(|calls| *calls >= self.per_endpoint_max)
+        self.to_endpoint.get(&endpoint).is_some_and(|calls| *calls >= self.limits.per_endpoint_max)
+    }
+}
+
+/// Goes round once, from whoever comes after the last.
+fn in_turn<K: Copy + Ord, V>(
+    all: &BTreeMap<K, V>,
+    last: Option<K>,
+) -> impl Iterator<Item = (&K, &V)> {
+    let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let before = last.map(|last| all.range(..=last));
+    all.range((after, Bound::Unbounded)).chain(before.into_iter().flatten())
+}
+
+fn count_down<K: Eq + Hash>(calls: &mut HashMap<K, usize>, key: K) {
+    if let Some(count) = calls.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            calls.remove(&key);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::{AccountId, Outcome, VerificationId};
+    use std::collections::BTreeSet;
+
+    use engine::{Outcome, VerificationId};
 
     use super::*;
     use crate::store::{VerificationDetails, VerificationView, WebhookEvent};
@@ -115,11 +181,22 @@ mod tests {
     const LATER: Timestamp = Timestamp::from_millis(1_700_000_060_000);
     const SLOW: u64 = 1;
     const QUICK: u64 = 2;
+    const ALICE: AccountId = AccountId(1);
+    const BOB: AccountId = AccountId(2);
+
+    fn traffic(in_flight_max: usize, per_endpoint_max: usize) -> Traffic {
+        let per_account_max = in_flight_max;
+        Traffic::new(Limits { in_flight_max, per_account_max, per_endpoint_max })
+    }
 
     fn leased(id: i64, endpoint: u64) -> Leased {
+        leased_for(ALICE, id, endpoint)
+    }
+
+    fn leased_for(account: AccountId, id: i64, endpoint: u64) -> Leased {
         let record = engine::VerificationRecord {
             id: VerificationId::from_u128(1),
-            account: AccountId(1),
+            account,
             created_at: NOW,
             policy: engine::Policy {
                 workflow: engine::Workflow::preset(1, std::time::Duration::ZERO).unwrap(),
@@ -141,8 +218,7 @@ mod tests {
         };
         let verification = Box::new(VerificationView { record, number: None, details });
         let event = WebhookEvent::Outcome { verification, outcome: Outcome::Expired, at: NOW };
-        let (account, created_at) = (AccountId(1), NOW);
-        let job = WebhookJob { id, account, endpoint, url: None, created_at, tries: 0, event };
+        let job = WebhookJob { id, account, endpoint, url: None, created_at: NOW, tries: 0, event };
         Leased { job, until: LATER }
     }
 
@@ -153,28 +229,54 @@ mod tests {
 
     #[test]
     fn an_endpoint_at_its_limit_takes_no_place_from_others() {
-        let mut traffic = Traffic::new(10, 2);
+        let mut traffic = traffic(10, 2);
         (1..=20).for_each(|id| traffic.arrive(leased(id, SLOW)));
         traffic.arrive(leased(21, QUICK));
         assert_eq!(departures(&mut traffic, NOW), [1, 21, 2]);
-        assert_eq!((traffic.room(), traffic.busy()), (7, vec![SLOW]));
+        assert_eq!((traffic.room(), traffic.busy().endpoints), (7, BTreeSet::from([SLOW])));
     }
 
     #[test]
     fn what_was_held_back_follows_in_order_and_then_the_endpoint_is_free() {
-        let mut traffic = Traffic::new(10, 1);
+        let mut traffic = traffic(10, 1);
         (1..=2).for_each(|id| traffic.arrive(leased(id, SLOW)));
         assert_eq!(departures(&mut traffic, NOW), [1]);
         traffic.finish(1);
-        assert_eq!(traffic.busy(), [SLOW], "the second has not gone yet");
+        assert_eq!(traffic.busy().endpoints, BTreeSet::from([SLOW]), "the second has not gone yet");
         assert_eq!(departures(&mut traffic, NOW), [2]);
         traffic.finish(2);
-        assert_eq!((traffic.room(), traffic.busy()), (10, vec![]));
+        assert_eq!((traffic.room(), traffic.busy().endpoints), (10, BTreeSet::new()));
+    }
+
+    #[test]
+    fn an_account_with_many_silent_endpoints_takes_no_more_than_its_share() {
+        let limits = Limits { in_flight_max: 8, per_account_max: 2, per_endpoint_max: 1 };
+        let mut traffic = Traffic::new(limits);
+        (1..=20).for_each(|id| traffic.arrive(leased(id, id.unsigned_abs())));
+        traffic.arrive(leased_for(BOB, 21, 21));
+        assert_eq!(departures(&mut traffic, NOW), [1, 21, 2]);
+        assert_eq!((traffic.room(), traffic.busy().accounts), (5, BTreeSet::from([ALICE])));
+        traffic.finish(1);
+        assert_eq!(departures(&mut traffic, NOW), [3]);
+    }
+
+    #[test]
+    fn accounts_take_turns_whatever_each_has_waiting() {
+        let mut traffic = traffic(1, 1);
+        (1..=3).for_each(|id| traffic.arrive(leased(id, id.unsigned_abs())));
+        traffic.arrive(leased_for(BOB, 21, 21));
+        traffic.arrive(leased_for(BOB, 22, 22));
+        let mut order = Vec::new();
+        while let Some(job) = traffic.depart(NOW) {
+            order.push(job.id);
+            traffic.finish(job.id);
+        }
+        assert_eq!(order, [1, 21, 2, 22, 3]);
     }
 
     #[test]
     fn endpoints_take_turns_when_there_is_little_room() {
-        let mut traffic = Traffic::new(1, 1);
+        let mut traffic = traffic(1, 1);
         for id in 1..=2 {
             traffic.arrive(leased(id, SLOW));
             traffic.arrive(leased(10 + id, QUICK));
@@ -189,16 +291,16 @@ mod tests {
 
     #[test]
     fn a_webhook_whose_lease_ends_too_soon_is_left_to_the_store() {
-        let mut traffic = Traffic::new(10, 1);
+        let mut traffic = traffic(10, 1);
         traffic.arrive(leased(1, SLOW));
         let too_late = LATER.after(std::time::Duration::from_millis(1));
         assert!(departures(&mut traffic, too_late).is_empty());
-        assert!(traffic.busy().is_empty(), "nothing is held back any more");
+        assert!(traffic.busy().endpoints.is_empty(), "nothing is held back any more");
     }
 
     #[test]
     fn a_webhook_under_way_is_not_sent_a_second_time() {
-        let mut traffic = Traffic::new(10, 5);
+        let mut traffic = traffic(10, 5);
         traffic.arrive(leased(1, SLOW));
         assert_eq!(departures(&mut traffic, NOW), [1]);
         traffic.arrive(leased(1, SLOW));

@@ -12,7 +12,7 @@ use super::schedule::{JITTER_MAX, Schedule};
 use super::sender::{
     DeliveryResult, FailedReason, RefusedReason, Sender, SenderConfig, SenderError,
 };
-use super::traffic::{Leased, Traffic};
+use super::traffic::{Leased, Limits, Traffic};
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
 use crate::driver::Driver;
@@ -50,10 +50,15 @@ impl Worker {
             allow_private: webhooks.allow_private,
             ..SenderConfig::default()
         })?;
+        let limits = Limits {
+            in_flight_max: webhooks.in_flight_max,
+            per_account_max: webhooks.per_account_max,
+            per_endpoint_max: webhooks.per_endpoint_max,
+        };
         let schedule = Schedule { waits: webhooks.schedule, give_up: webhooks.give_up };
         Ok(Self {
             tries: Arc::new(Tries { driver, sender, schedule }),
-            traffic: Traffic::new(webhooks.in_flight_max, webhooks.per_endpoint_max),
+            traffic: Traffic::new(limits),
             under_way: JoinSet::new(),
             exchange_max: webhooks.connect_timeout.max(webhooks.answer_timeout),
             grace: config.server.shutdown_grace,
@@ -87,19 +92,16 @@ impl Worker {
     async fn take_up(&mut self) -> Timestamp {
         loop {
             let now = self.tries.driver.clock.now();
-            while let Some(job) = self.traffic.depart(now.after(self.exchange_max)) {
-                let tries = Arc::clone(&self.tries);
-                self.under_way.spawn(async move {
-                    let id = job.id;
-                    tries.make(job).await;
-                    id
-                });
-            }
+            // The last place is given away only after a look at the outbox: else those whose
+            // webhooks are held back would pass it on among themselves.
+            self.send_off(now, 1);
             let limit = self.traffic.room().min(CLAIM_MAX);
             if limit == 0 {
                 return now.after(TICK);
             }
-            match self.claim(now, limit).await {
+            let claimed = self.claim(now, limit).await;
+            self.send_off(now, 0);
+            match claimed {
                 Ok(0) => return self.next_due(now).await.unwrap_or(now.after(TICK)),
                 Ok(_) => {}
                 Err(error) => {
@@ -107,6 +109,20 @@ impl Worker {
                     return now.after(TICK);
                 }
             }
+        }
+    }
+
+    /// Sends what may be sent, but leaves so many places free.
+    fn send_off(&mut self, now: Timestamp, places_kept: usize) {
+        while self.traffic.room() > places_kept
+            && let Some(job) = self.traffic.depart(now.after(self.exchange_max))
+        {
+            let tries = Arc::clone(&self.tries);
+            self.under_way.spawn(async move {
+                let id = job.id;
+                tries.make(job).await;
+                id
+            });
         }
     }
 
@@ -172,7 +188,14 @@ impl Tries {
     fn judge(&self, job: &WebhookJob, result: DeliveryResult) -> Settlement {
         let (reason, retry_after) = match result {
             DeliveryResult::Delivered(_) => return Settlement::Done,
-            DeliveryResult::Gone => return self.dead("the receiver wants no more (got 410)"),
+            DeliveryResult::Gone => match &job.event {
+                WebhookEvent::Outcome { .. } => {
+                    return self.dead("the receiver wants no more (got 410)");
+                }
+                // The vendor promises to repeat a receipt for days, whatever the answer says; that
+                // 410 means the end is a rule of Standard Webhooks, which outcomes follow.
+                WebhookEvent::Receipt { .. } => (FailedReason::Status(410), None),
+            },
             DeliveryResult::Refused { reason: RefusedReason::Url(problem) } => {
                 return self.dead(&format!("cannot {problem}"));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use countersign::seal::{KeyRing, Sealer};
 use countersign::store::sqlite::{CommitObserver, SqliteOptions, SqliteStore};
 use countersign::store::{
-    AccountRecord, AccountSettings, CheckCode, Checked, Claim, ConfigChange, Effects,
+    AccountRecord, AccountSettings, Busy, CheckCode, Checked, Claim, ConfigChange, Effects,
     IdempotencyKey, Lease, MessageDetails, Notify, NumberKeys, ReceiptReport, SendJob,
     StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
     WebhookJob, Woken,
@@ -259,7 +259,7 @@ impl Bench {
     }
 
     pub(crate) async fn claim_webhooks(&self) -> Vec<WebhookJob> {
-        self.store().claim_webhooks(self.claim(), Vec::new()).await.unwrap()
+        self.store().claim_webhooks(self.claim(), Busy::default()).await.unwrap()
     }
 
     pub(crate) async fn record(&self, id: VerificationId) -> VerificationRecord {

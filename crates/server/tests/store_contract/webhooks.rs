@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken story fails its test")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use countersign::store::{Notify, Settlement, WebhookEvent};
+use countersign::store::{Busy, Notify, Settlement, WebhookEvent};
 use engine::{Outcome, ReceiptStatus, Subject};
 
 use crate::bench::{ALICE, BOB, Bench, LEASE, NUMBER, attempt_of, message_of};
@@ -50,15 +51,32 @@ pub(crate) async fn busy_endpoints_are_left_out(mut bench: Bench) {
         bench.receipt(attempt_of(id), ReceiptStatus::Delivered).await;
     }
     let one = countersign::store::Claim { limit: 1, ..bench.claim() };
-    let first = bench.store().claim_webhooks(one, Vec::new()).await.unwrap();
+    let first = bench.store().claim_webhooks(one, Busy::default()).await.unwrap();
     let [slow] = first.as_slice() else { panic!("one webhook, not {first:?}") };
     assert_eq!(slow.url.as_deref(), Some("https://slow.example/a"));
-    let rest = bench.store().claim_webhooks(bench.claim(), vec![slow.endpoint]).await.unwrap();
+    let busy = Busy { endpoints: BTreeSet::from([slow.endpoint]), ..Busy::default() };
+    let rest = bench.store().claim_webhooks(bench.claim(), busy).await.unwrap();
     let urls: Vec<_> = rest.iter().filter_map(|job| job.url.as_deref()).collect();
     assert_eq!(urls, ["https://fast.example/"], "the slow host's other one waits");
     let rest = bench.claim_webhooks().await;
     let urls: Vec<_> = rest.iter().filter_map(|job| job.url.as_deref()).collect();
     assert_eq!(urls, ["https://slow.example/b"]);
+}
+
+pub(crate) async fn accounts_take_turns_and_a_busy_one_waits(mut bench: Bench) {
+    for account in [ALICE, ALICE, ALICE, BOB] {
+        let start = bench.message(account, NUMBER);
+        let id = message_of(&bench.try_send(start).await.unwrap());
+        bench.receipt(attempt_of(id), ReceiptStatus::Delivered).await;
+    }
+    let two = countersign::store::Claim { limit: 2, ..bench.claim() };
+    let first = bench.store().claim_webhooks(two, Busy::default()).await.unwrap();
+    let accounts: Vec<_> = first.iter().map(|job| job.account).collect();
+    assert_eq!(accounts, [ALICE, BOB], "the one who has waited longer does not take both");
+    let busy = Busy { accounts: BTreeSet::from([ALICE]), ..Busy::default() };
+    let rest = bench.store().claim_webhooks(bench.claim(), busy).await.unwrap();
+    assert!(rest.iter().all(|job| job.account == BOB), "Alice has her share: {rest:?}");
+    assert!(!bench.claim_webhooks().await.is_empty());
 }
 
 pub(crate) async fn a_given_up_webhook_can_be_put_back_and_tells_when_it_happened(

@@ -96,7 +96,18 @@ impl Stage {
 
     /// Sends a message for the demo account.
     pub(crate) async fn send(&self, number: u64, parts: u8, notify: Notify) -> MessageId {
-        let account = Arc::clone(self.app.driver.directories.current().account(ACCOUNT).unwrap());
+        self.send_for(ACCOUNT, number, parts, notify).await
+    }
+
+    /// Sends a message for an account.
+    pub(crate) async fn send_for(
+        &self,
+        account: AccountId,
+        number: u64,
+        parts: u8,
+        notify: Notify,
+    ) -> MessageId {
+        let account = Arc::clone(self.app.driver.directories.current().account(account).unwrap());
         let request = MessageRequest {
             number: phone(number),
             text: SecretText::concat(&["Your PIN is 4815"]),
@@ -127,6 +138,7 @@ impl Stage {
         let driver = &self.app.driver;
         let account = Arc::clone(driver.directories.current().account(ACCOUNT).unwrap());
         let request = VerificationRequest {
+            timing: engine::Timing::default(),
             number: phone(number),
             brand: "Acme".to_owned(),
             code_length: 6,
@@ -160,6 +172,20 @@ impl Stage {
             Ok::<_, DirectoryError>((vec![put], ()))
         });
         changed.await.unwrap();
+    }
+
+    /// Opens a second account like the demo account.
+    pub(crate) async fn add_account(&self) -> AccountId {
+        let id = AccountId(2);
+        let changed = self.app.driver.directories.change(|directory| {
+            let demo = directory.rows.accounts[0].clone();
+            let account = AccountRecord { id, name: "Second".to_owned(), ..demo };
+            let put =
+                ConfigChange::PutAccount { account, credit: Amount::from_units(1_000_000_000) };
+            Ok::<_, DirectoryError>((vec![put], ()))
+        });
+        changed.await.unwrap();
+        id
     }
 
     /// Gives the demo account keys for its webhooks.

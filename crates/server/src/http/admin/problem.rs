@@ -207,9 +207,9 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
         Refusal::NoCampaign => {
             unprocessable("The account has no short code with a campaign for this.")
         }
-        Refusal::NoOriginator => {
-            unprocessable("The account has no originator that may send to this number.")
-        }
+        Refusal::NoOriginator => unprocessable(
+            "The account has no short code, number or name that may send to this number.",
+        ),
         Refusal::Unroutable => unprocessable("No link leads to this number."),
         Refusal::InsufficientBalance => {
             say(StatusCode::PAYMENT_REQUIRED, "The account's balance is too low.")

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use engine::wording::BRAND_CHARS_MAX;
 use engine::{
-    AccountId, Attempt, Code, Locale, Progress, Subject, TypedCode, Verdict, VerificationId,
-    VerificationState,
+    AccountId, Attempt, Code, Locale, Progress, Subject, Timing, TimingError, TypedCode, Verdict,
+    VerificationId, VerificationState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -46,6 +46,12 @@ pub(super) struct NewVerification {
     /// Which of the preset workflows, 1 to 7; 1 if left out.
     #[serde(default)]
     workflow: Option<u8>,
+    /// Seconds between two steps, 15 to 900; what the account has if left out.
+    #[serde(default)]
+    step_wait_s: Option<u32>,
+    /// Seconds that the code can be typed, 60 to 3600; what the account has if left out.
+    #[serde(default)]
+    lifetime_s: Option<u32>,
     /// Which of the account's originators to prefer.
     #[serde(default)]
     sender: Option<String>,
@@ -278,6 +284,13 @@ fn request(app: &App, new: NewVerification) -> Result<VerificationRequest, Probl
     if !(1..=7).contains(&workflow) {
         return Err(Problem::field("workflow", format!("is {workflow}; must be 1 to 7")));
     }
+    let timing = Timing::parse(new.step_wait_s, new.lifetime_s).map_err(|error| {
+        let (field, low, high) = match error {
+            TimingError::StepWait(low, high) => ("step_wait_s", low, high),
+            TimingError::Lifetime(low, high) => ("lifetime_s", low, high),
+        };
+        Problem::field(field, format!("must be {low} to {high} seconds"))
+    })?;
     let locale = new.locale.as_deref().map(|name| {
         let unknown = || Problem::field("locale", "there are no texts in this locale");
         Locale::parse(name).ok_or_else(unknown)
@@ -289,6 +302,7 @@ fn request(app: &App, new: NewVerification) -> Result<VerificationRequest, Probl
         locale: locale.transpose()?,
         originator: new.sender,
         workflow,
+        timing,
         idempotency: None,
     })
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use engine::{AccountId, Amount, AttemptId, Limit, MessageId, Tat, Timestamp, VerificationId};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::super::rows::{signed, subject_from_blob, unsigned};
+use super::webhook_queue::WebhookQueue;
 use super::{Due, StoreError};
 
 /// Everything that the writer keeps in memory.
@@ -203,8 +204,8 @@ pub(super) struct Timers {
     messages_until: Timestamp,
     sends: BTreeSet<(Timestamp, AttemptId)>,
     send_due: BTreeMap<AttemptId, Timestamp>,
-    webhooks: BTreeSet<(Timestamp, i64)>,
-    webhook_due: BTreeMap<i64, (Timestamp, u64)>,
+    /// The webhooks.
+    pub(super) webhooks: WebhookQueue,
 }
 
 impl Timers {
@@ -261,41 +262,13 @@ impl Timers {
         due.map(|(_, attempt)| *attempt).collect()
     }
 
-    /// Moves a webhook: `None` takes it off.
-    pub(super) fn set_webhook(&mut self, id: i64, due: Option<(Timestamp, u64)>) {
-        let old = match due {
-            Some(due) => self.webhook_due.insert(id, due),
-            None => self.webhook_due.remove(&id),
-        };
-        if let Some((old, _)) = old {
-            self.webhooks.remove(&(old, id));
-        }
-        if let Some((at, _)) = due {
-            self.webhooks.insert((at, id));
-        }
-    }
-
-    /// Lists webhooks that are due and not for a busy endpoint, at most `limit`.
-    pub(super) fn due_webhooks(&self, now: Timestamp, limit: usize, busy: &[u64]) -> Vec<i64> {
-        let free = |id: &i64| {
-            self.webhook_due.get(id).is_some_and(|(_, endpoint)| !busy.contains(endpoint))
-        };
-        let due = self.webhooks.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
-        due.filter(free).take(limit).collect()
-    }
-
-    /// Returns the endpoint of a webhook that waits.
-    pub(super) fn endpoint_of(&self, id: i64) -> Option<u64> {
-        self.webhook_due.get(&id).map(|(_, endpoint)| *endpoint)
-    }
-
     /// Returns when the next of each is due.
     pub(super) fn next_due(&self) -> Due {
         let machine = self.machines.first().map(|(at, _)| *at);
         Due {
             machine: Some(machine.map_or(self.messages_until, |at| at.min(self.messages_until))),
             send: self.sends.first().map(|(at, _)| *at),
-            webhook: self.webhooks.first().map(|(at, _)| *at),
+            webhook: self.webhooks.next_due(),
         }
     }
 
@@ -321,13 +294,7 @@ impl Timers {
             let attempt = AttemptId { subject, step: row.get(1)? };
             self.set_send(attempt, Some(Timestamp::from_millis(unsigned(row.get(2)?))));
         }
-        let mut statement =
-            connection.prepare("SELECT id, due_at, endpoint FROM webhook WHERE dead_at IS NULL")?;
-        let mut rows = statement.query(params![])?;
-        while let Some(row) = rows.next()? {
-            let due_at = Timestamp::from_millis(unsigned(row.get(1)?));
-            self.set_webhook(row.get(0)?, Some((due_at, unsigned(row.get(2)?))));
-        }
+        self.webhooks = WebhookQueue::read(connection)?;
         Ok(())
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn send_of_verification(
             code: loaded.machine.code()?.clone(),
             brand: loaded.details.brand.clone(),
             locale: loaded.details.locale,
+            lifetime: record.policy.lifetime,
         },
         expires_at,
         tries,

@@ -131,6 +131,7 @@ CREATE TABLE webhook (
     error TEXT,
     dead_at INTEGER
 ) STRICT;
+CREATE INDEX webhook_waiting ON webhook (account, endpoint, due_at) WHERE dead_at IS NULL;
 
 CREATE TABLE idempotency (
     account INTEGER NOT NULL,

@@ -1,5 +1,7 @@
 //! The outbox of webhooks: what waits to be told, and what was given up.
 
+use std::time::Duration;
+
 use engine::{AccountId, Notice, Outcome, Receipt, Subject, Timestamp};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::super::rows::{
     from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned,
 };
-use super::super::{Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob};
+use super::super::{Busy, Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob};
 use super::read;
+use super::webhook_queue::Place;
 use super::writer::Tx;
 
 /// A notice as it is stored.
@@ -49,7 +52,8 @@ pub(super) fn insert(
         ],
     )?;
     let id = tx.last_id();
-    tx.caches.timers.set_webhook(id, Some((now, endpoint)));
+    let place = Place { account, endpoint, due_at: now };
+    tx.caches.timers.webhooks.set(id, Some(place));
     Ok(())
 }
 
@@ -57,25 +61,22 @@ pub(super) fn insert(
 pub(super) fn claim(
     tx: &mut Tx<'_>,
     claim: Claim,
-    busy: &[u64],
+    busy: &Busy,
 ) -> Result<Vec<WebhookJob>, StoreError> {
     let mut jobs = Vec::new();
-    for id in tx.caches.timers.due_webhooks(claim.now, claim.limit, busy) {
-        let endpoint = tx.caches.timers.endpoint_of(id).unwrap_or_default();
-        match load(tx, id, endpoint) {
+    let connection = tx.connection();
+    let due = tx.caches.timers.webhooks.due(connection, claim.now, claim.limit, busy)?;
+    for (id, place) in due {
+        match load(tx, id, place.endpoint) {
             Ok(Some(job)) => {
-                tx.execute(
-                    "UPDATE webhook SET leased_from = due_at, due_at = ?2 WHERE id = ?1",
-                    params![id, signed(claim.lease.until.as_millis())],
-                )?;
-                tx.caches.timers.set_webhook(id, Some((claim.lease.until, endpoint)));
+                lease(tx, id, place, claim.lease.until)?;
                 jobs.push(job);
             }
             // What it was about has been erased or purged.
             Ok(None) => settle(tx, id, &Settlement::Done)?,
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(%error, "cannot tell a webhook; it rests until the next start");
-                tx.caches.timers.set_webhook(id, None);
+                tracing::error!(%error, "cannot tell a webhook; it rests for a day");
+                lease(tx, id, place, claim.now.after(CORRUPT_REST))?;
             }
             Err(error) => return Err(error),
         }
@@ -83,12 +84,21 @@ pub(super) fn claim(
     Ok(jobs)
 }
 
+fn lease(tx: &mut Tx<'_>, id: i64, place: Place, until: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE webhook SET leased_from = due_at, due_at = ?2 WHERE id = ?1",
+        params![id, signed(until.as_millis())],
+    )?;
+    tx.caches.timers.webhooks.set(id, Some(Place { due_at: until, ..place }));
+    Ok(())
+}
+
 /// Takes a webhook off the outbox, or plans its next try, or gives it up.
 pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Result<(), StoreError> {
     match settlement {
         Settlement::Done => {
             tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
-            tx.caches.timers.set_webhook(id, None);
+            tx.caches.timers.webhooks.set(id, None);
         }
         Settlement::Retry { due_at, error } => {
             tx.execute(
@@ -96,8 +106,8 @@ pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Resul
                  WHERE id = ?1",
                 params![id, signed(due_at.as_millis()), error],
             )?;
-            let endpoint = tx.caches.timers.endpoint_of(id);
-            tx.caches.timers.set_webhook(id, endpoint.map(|endpoint| (*due_at, endpoint)));
+            let place = place(tx, id)?;
+            tx.caches.timers.webhooks.set(id, place);
         }
         Settlement::Dead { at, error } => {
             tx.execute(
@@ -105,7 +115,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Resul
                  WHERE id = ?1",
                 params![id, signed(at.as_millis()), error],
             )?;
-            tx.caches.timers.set_webhook(id, None);
+            tx.caches.timers.webhooks.set(id, None);
         }
     }
     Ok(())
@@ -123,11 +133,23 @@ pub(super) fn replay(tx: &mut Tx<'_>, id: i64) -> Result<bool, StoreError> {
     if changed == 0 {
         return Ok(false);
     }
-    let endpoint: i64 = tx
-        .prepare("SELECT endpoint FROM webhook WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))?;
-    tx.caches.timers.set_webhook(id, Some((now, unsigned(endpoint))));
+    let place = place(tx, id)?;
+    tx.caches.timers.webhooks.set(id, place);
     Ok(true)
+}
+
+/// Returns where a webhook waits, `None` if it is gone or was given up.
+fn place(tx: &Tx<'_>, id: i64) -> Result<Option<Place>, StoreError> {
+    let mut statement = tx.prepare(
+        "SELECT account, endpoint, due_at FROM webhook WHERE id = ?1 AND dead_at IS NULL",
+    )?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Place {
+        account: AccountId(row.get(0)?),
+        endpoint: unsigned(row.get(1)?),
+        due_at: Timestamp::from_millis(unsigned(row.get(2)?)),
+    }))
 }
 
 /// Lists what was given up, newest first.
@@ -212,6 +234,9 @@ fn endpoint_key(account: AccountId, url: Option<&str>, notice: Notice) -> u64 {
     }
     key
 }
+
+/// How long a webhook that cannot be read is left alone: until the next start, or so long.
+const CORRUPT_REST: Duration = Duration::from_hours(24);
 
 /// FNV-1a: a short, stable hash for keys that nobody attacks to any gain.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

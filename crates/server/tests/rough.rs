@@ -1,0 +1,160 @@
+//! Clients that hang up, stores that have too much to do, and a stop in the middle of it.
+
+mod support;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{TestServer, code_in};
+
+#[tokio::test]
+async fn a_client_that_hangs_up_loses_no_code() {
+    let server = TestServer::start().await;
+    let login = format!("{}:{}", server.demo("username"), server.demo("key"));
+    let address = server.url.strip_prefix("http://").unwrap();
+    for last in 100..200 {
+        let body = format!("phone=447700900{last}&brand=Acme&codeLength=4&workflowId=6");
+        let request = format!(
+            "POST /api/v2/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            STANDARD.encode(&login),
+            body.len()
+        );
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_micros(last * 10)).await;
+        drop(client);
+    }
+    // Whatever was started is on its handset: nothing waits for a lease to run out.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut rang = 0;
+    for last in 100..200 {
+        let phone = format!("447700900{last}");
+        let count = server.inbox(&phone).await["messages"].as_array().unwrap().len();
+        let again = json!({ "phone": phone, "brand": "Acme", "codeLength": 4, "workflowId": 6 });
+        let request = server.textmagic(Method::POST, "/api/v2/verify").json(&again);
+        let started = request.send().await.unwrap().status() == 409;
+        assert_eq!(count, usize::from(started), "handset {phone}");
+        rang += count;
+    }
+    assert!(rang > 0, "some requests got through before their client hung up");
+}
+
+#[tokio::test]
+async fn a_busy_store_hands_nothing_over_twice() {
+    let config = std::env::temp_dir().join("countersign-narrow.toml");
+    std::fs::write(&config, "[store]\nqueue_max = 8\nbatch_max = 4\n").unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..32_u64 {
+        let requests: Vec<_> = (0..20_u64)
+            .map(|n| {
+                let phone = (447_400_200_000 + client * 100 + n).to_string();
+                let body = json!({ "phone": phone, "brand": "Acme", "codeLength": 4 });
+                (phone, server.textmagic(Method::POST, "/api/v2/verify").json(&body))
+            })
+            .collect();
+        clients.spawn(async move {
+            let mut started = Vec::new();
+            for (phone, request) in requests {
+                let answer = request.send().await.unwrap();
+                match answer.status().as_u16() {
+                    200 => started.push(phone),
+                    503 => assert!(answer.headers().contains_key("retry-after")),
+                    other => panic!("{other}"),
+                }
+            }
+            started
+        });
+    }
+    let started: Vec<String> = clients.join_all().await.into_iter().flatten().collect();
+    assert!(!started.is_empty() && started.len() < 640, "some are refused: {}", started.len());
+    for phone in &started {
+        server.nth_text(phone, 1).await;
+    }
+    // A report that was lost would leave its attempt on the outbox until the lease runs out.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let metrics = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let line =
+        metrics.lines().find(|line| line.contains("attempts_total") && line.contains("accepted"));
+    let count = line.and_then(|line| line.rsplit(' ').next()).unwrap();
+    assert_eq!(count, started.len().to_string(), "handed over once each");
+    assert!(!server.log().contains("cannot report"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn the_right_code_hangs_the_call_up_that_speaks_it() {
+    let server = TestServer::start().await;
+    let phone = "447700900150";
+    let body = json!({ "phone": phone, "brand": "Acme", "codeLength": 4, "workflowId": 7, "language": "en-gb" });
+    let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
+    let started: Value = request.send().await.unwrap().json().await.unwrap();
+    // The call is answered, and says so, well before it is over.
+    server.advance(2).await;
+    let call = server.inbox(phone).await["calls"][0].clone();
+    let words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    let transcript = call["transcript"].as_str().unwrap();
+    let first = transcript.split(". ").nth(1).unwrap();
+    let code: String = first
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .filter_map(|word| words.iter().position(|digit| *digit == word))
+        .map(|digit| digit.to_string())
+        .collect();
+    let body = json!({ "verifyId": started["verifyId"], "code": code });
+    let answer = server.textmagic(Method::PUT, "/api/v2/verify").json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 204, "{transcript}");
+    let ended = server.inbox(phone).await["calls"][0]["ended_at"].clone();
+    assert!(
+        ended.as_str() < call["ended_at"].as_str(),
+        "{ended} is not before {}",
+        call["ended_at"]
+    );
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_while_every_connection_is_taken() {
+    let config = std::env::temp_dir().join("countersign-two.toml");
+    std::fs::write(&config, "[server]\nconnections_max = 2\nshutdown_grace_ms = 1000\n").unwrap();
+    let mut server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let (_, started) = {
+        let body = json!({ "phone": "447700900151", "brand": "Acme", "codeLength": 4 });
+        let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json::<Value>().await.unwrap())
+    };
+    assert!(started["verifyId"].is_string());
+    assert_eq!(code_in(&server.nth_text("447700900151", 1).await).len(), 4);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let idle: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let stopped = tokio::time::timeout(
+        Duration::from_secs(15),
+        tokio::task::spawn_blocking(move || server.stop()),
+    );
+    assert!(stopped.await.is_ok(), "it does not stop");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_lost_seal_key_is_missed_and_not_made_anew() {
+    let mut server = TestServer::start().await;
+    server.stop();
+    let key = server.dir().join("seal.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let mut serve = std::process::Command::new(TestServer::binary());
+    serve.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"]).arg(server.dir());
+    let output = serve.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("restore it"), "{said}");
+    assert!(!key.exists(), "a new key would only hide the loss");
+    std::fs::write(&key, kept).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, mode).unwrap();
+    server.launch().await;
+}
