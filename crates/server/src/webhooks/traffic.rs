@@ -30,6 +30,7 @@ pub(super) struct Traffic {
 
 /// How many webhooks are under way at most.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_field_names, reason = "the extreme comes last in every name of ours")]
 pub(super) struct Limits {
     /// In all.
     pub(super) in_flight_max: usize,
