@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use countersign::seal::Sealer;
 use countersign::store::{
-    Balance, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows, Due,
-    Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob, Settlement,
-    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationView,
-    WebhookJob, Woken,
+    Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
+    Due, Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob,
+    Settlement, StartMessage, StartVerification, Started, Store, StoreError, SubmitReport,
+    VerificationView, WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp,
@@ -130,7 +130,7 @@ impl Store for LogStore {
         done(Vec::new())
     }
 
-    fn claim_webhooks(&self, _claim: Claim, _busy: Vec<u64>) -> Reply<'_, Vec<WebhookJob>> {
+    fn claim_webhooks(&self, _claim: Claim, _busy: Busy) -> Reply<'_, Vec<WebhookJob>> {
         done(Vec::new())
     }
 

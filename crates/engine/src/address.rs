@@ -223,11 +223,6 @@ impl PhoneNumber {
         self.kind
     }
 
-    /// Whether the number belongs to the United States or Canada, where names are no originators.
-    pub fn is_us_or_canada(&self) -> bool {
-        self.region == Region::US || self.region == Region::CA
-    }
-
     /// The number without its last `dropped` digits: the key under which neighbouring numbers are
     /// counted together. Zero if nothing is left.
     ///

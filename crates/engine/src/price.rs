@@ -1,7 +1,6 @@
 //! Money: integers in 10^-8 of the account's currency.
 
 use core::fmt;
-use core::iter::Sum;
 use core::ops::{Add, Neg, Sub};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +41,13 @@ impl Amount {
         Some(Self(if negative { -units } else { units }))
     }
 
+    /// Returns what each of `count` equal shares is worth, rounded towards zero; all of it if `count`
+    /// is zero.
+    #[must_use]
+    pub fn shared(self, count: u8) -> Self {
+        Self(self.0 / i64::from(count.max(1)))
+    }
+
     /// Multiplies, saturating at the largest amount.
     #[must_use]
     pub fn times(self, count: u8) -> Self {
@@ -80,12 +86,6 @@ impl Neg for Amount {
 
     fn neg(self) -> Self {
         Self(self.0.saturating_neg())
-    }
-}
-
-impl Sum for Amount {
-    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        amounts.fold(Self::ZERO, Add::add)
     }
 }
 
@@ -151,6 +151,25 @@ mod tests {
         assert_eq!(list.lookup(PriceItem::Sms, 441_632_960_960).units(), 2);
         assert_eq!(list.lookup(PriceItem::Sms, 12_015_550_123).units(), 1);
         assert_eq!(list.lookup(PriceItem::Voice, 12_015_550_123), Amount::ZERO);
+    }
+
+    #[test]
+    fn amounts_have_eight_decimals_over_the_whole_range() {
+        for (units, expected) in [
+            (0, "0.00000000"),
+            (845_000, "0.00845000"),
+            (10_000_000_000, "100.00000000"),
+            (-1, "-0.00000001"),
+            (i64::MIN, "-92233720368.54775808"),
+        ] {
+            assert_eq!(Amount::from_units(units).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_share_is_rounded_towards_zero() {
+        let ten = Amount::from_units(10);
+        assert_eq!([0, 1, 3].map(|count| ten.shared(count).units()), [10, 10, 3]);
     }
 
     #[test]

@@ -135,6 +135,14 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// Renders an instant as RFC 3339 has it, in UTC: `2019-01-01T00:00:00.000Z`. One beyond the year
+/// 9999 is drawn back to it, so that rendering cannot fail.
+pub fn utc(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{at:.3}")
+}
+
 /// The system's time for a line of the log, which the sandbox's clock does not move.
 pub fn log_time() -> jiff::Timestamp {
     let millis = i64::try_from(whole_millis(system_time())).unwrap_or(i64::MAX);

@@ -1,6 +1,7 @@
 //! Configuration: one file and the environment, checked as a whole before anything starts.
 
 mod mistakes;
+mod network;
 mod ranges;
 mod raw;
 mod resolve;
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use mistakes::{ConfigMistakes, Mistake};
+pub use network::Network;
 pub use sections::{
     AdminConfig, Config, ConversionBody, CountriesConfig, CurrencyConfig, DataConfig, EngineConfig,
     KeySource, LimitsConfig, LogConfig, LogFormat, LogLevel, SandboxConfig, ServerConfig,
@@ -214,7 +216,7 @@ mod tests {
         the configuration has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
           server.body_bytes_max: invalid type: string "big", expected a whole number
-          server.lisen: unknown key `lisen`, expected one of `listen`, `public_url`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
+          server.lisen: unknown key `lisen`, expected one of `listen`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`
           engine.step_weight (COUNTERSIGN_ENGINE__STEP_WEIGHT): unknown key `step_weight`, expected one of `step_wait_s`, `lifetime_s`, `cancel_after_s`, `checks_max`, `message_lifetime_h`
           engine.step_wait_s (COUNTERSIGN_ENGINE__STEP_WAIT_S): is 5; must be 15 to 900 seconds
@@ -244,11 +246,9 @@ mod tests {
     #[test]
     fn each_kind_of_text_is_checked() {
         refuses("server.listen = 'localhost:80'", "server.listen", "an address and a port");
-        for url in
-            ["example.com", "ftp://example.com", "https://a.b/?q", "https://u@a.b", "https://a b"]
-        {
-            let file = format!("server.public_url = '{url}'");
-            refuses(&file, "server.public_url", "https://");
+        for network in ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", "::/129", "10.0.0.0/-1"] {
+            let file = format!("server.trusted_proxies = ['{network}']");
+            refuses(&file, "server.trusted_proxies", "`10.0.0.0/8`");
         }
         refuses("currency.code = 'euro'", "currency.code", "ISO 4217");
         refuses("countries.deny = ['DE', 'usa']", "countries.deny", "ISO 3166");
@@ -273,12 +273,6 @@ mod tests {
         refuses("webhooks.per_account_max = 257", "per_account_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
-    }
-
-    #[test]
-    fn the_public_url_loses_its_last_slash() {
-        let config = load("server.public_url = 'https://verify.example/base/'", &[]).unwrap();
-        assert_eq!(config.server.public_url.as_deref(), Some("https://verify.example/base"));
     }
 
     #[test]

@@ -127,6 +127,10 @@ impl Directories {
     ) -> Result<T, E> {
         let _one_at_a_time = self.shared.changing.lock().await;
         let (changes, answer) = plan(&self.current())?;
+        // Reading everything again is the expensive part, and callers repeat themselves.
+        if changes.is_empty() {
+            return Ok(answer);
+        }
         for change in changes {
             let now = self.shared.clock.now();
             self.shared.store.change(change, now).await.map_err(DirectoryError::Store)?;
@@ -150,7 +154,7 @@ impl Directories {
 /// Everything that operators set up.
 #[derive(Debug, Default)]
 pub struct Directory {
-    /// The rows as they are stored, for listing.
+    /// The rows as they are stored, for listing; the opt-outs in order of campaign and digits.
     pub rows: DirectoryRows,
     accounts: HashMap<AccountId, Arc<Account>>,
     keys: HashMap<(KeyKind, String), Vec<Arc<Key>>>,
@@ -179,6 +183,7 @@ impl Directory {
         config: &Config,
     ) -> Result<Self, DirectoryError> {
         let mut directory = Self { rows: rows.clone(), ..Self::default() };
+        directory.rows.opt_outs.sort_by_key(|row| (row.campaign, row.number));
         for record in &rows.accounts {
             let account = Account::resolve(record, rows, config);
             directory.accounts.insert(record.id, Arc::new(account));
@@ -241,9 +246,15 @@ impl Account {
         Some(Policy {
             workflow: Workflow::preset(workflow, wait)?,
             lifetime: timing.lifetime_or(seconds(self.settings.lifetime_s, self.engine.lifetime)),
-            cancel_after: seconds(self.settings.cancel_after_s, self.engine.cancel_after),
+            cancel_after: self.cancel_after(),
             checks_max: self.settings.checks_max.unwrap_or(self.engine.checks_max),
         })
+    }
+
+    /// Returns how long after its start a verification cannot be cancelled yet.
+    pub fn cancel_after(&self) -> Duration {
+        let own = self.settings.cancel_after_s;
+        own.map_or(self.engine.cancel_after, |s| Duration::from_secs(u64::from(s)))
     }
 
     /// Returns the text of its verifications in a locale.
@@ -485,4 +496,36 @@ fn last_line(settings: &AccountSettings) -> Option<AppendedLine> {
     }
     let hash = settings.android_hash.as_deref().and_then(|hash| AppHash::parse(hash).ok());
     hash.map(AppendedLine::AndroidHash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::KeyRing;
+    use crate::store::OptOut;
+    use crate::store::sqlite::{SqliteOptions, SqliteStore};
+
+    #[tokio::test]
+    async fn a_change_that_changes_nothing_does_not_read_everything_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = KeyRing::load_or_create(&dir.path().join("seal.key")).unwrap();
+        let (sealer, clock) = (|| Sealer::new(&ring), Clock::system());
+        let (options, now) = (SqliteOptions::default(), clock.now());
+        let store = SqliteStore::open(dir.path(), options, sealer(), now, Box::new(|_| ()));
+        let store = Arc::new(store.unwrap());
+        let directories = Directories::open(store, sealer(), clock, Arc::default()).await.unwrap();
+        let before = directories.current();
+        let change = |changes| directories.change(|_| Ok::<_, DirectoryError>((changes, ())));
+        change(Vec::new()).await.unwrap();
+        assert!(Arc::ptr_eq(&before, &directories.current()));
+        let campaign = OptOut {
+            campaign: 1,
+            number_key: 7,
+            number: None,
+            opted_in_at: None,
+            opted_out_at: None,
+        };
+        change(vec![ConfigChange::PutOptOut(campaign)]).await.unwrap();
+        assert_eq!(directories.current().rows.opt_outs.len(), 1);
+    }
 }

@@ -9,7 +9,7 @@ mod sandbox;
 mod textmagic;
 pub mod vonage;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use engine::Timestamp;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -30,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::channels::sandbox::Sandbox;
-use crate::clock::{self, Stopwatch};
+use crate::clock::{self, Stopwatch, utc};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::store::IdempotencyKey;
@@ -65,7 +64,9 @@ pub fn router(app: &Arc<App>) -> Router {
         router = router.merge(sandbox::routes());
     }
     router
-        .fallback(|| async { plain(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .fallback(async |request: Request| {
+            DoorName::of(request.uri().path()).answer(request.uri().path(), Unanswered::NoRoute)
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(app), surround))
         .with_state(Arc::clone(app))
 }
@@ -119,8 +120,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiv
 async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
     let id = RequestId::of(request.headers());
-    let path = request.uri().path();
-    let door = door(path);
+    let path = request.uri().path().to_owned();
+    let door = DoorName::of(&path);
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
     let answer =
@@ -129,13 +130,14 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
         Ok(Some(response)) => response,
         Ok(None) => {
             tracing::error!(request.id = %id.0, "a request panicked");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+            door.answer(&path, Unanswered::Panicked)
         }
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the request took too long\n"),
+        Err(_) => door.answer(&path, Unanswered::TookTooLong),
     };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let door = door.as_str();
     let elapsed = stopwatch.elapsed();
     let status = response.status();
     app.driver.metrics.http_request(door, status.as_u16(), elapsed);
@@ -186,7 +188,8 @@ pub(crate) struct Incoming {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) peer: SocketAddr,
+    /// Where it comes from, as far as proxies are to be believed.
+    pub(crate) address: IpAddr,
 }
 
 impl Incoming {
@@ -194,6 +197,8 @@ impl Incoming {
     pub(crate) async fn read(app: &App, request: Request) -> Result<Self, StatusCode> {
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let trusted = &app.config.server.trusted_proxies;
+        let address = auth::client_address(peer, &parts.headers, trusted);
         let body = axum::body::to_bytes(body, app.config.server.body_bytes_max)
             .await
             .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
@@ -201,7 +206,7 @@ impl Incoming {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body,
-            peer: peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            address,
         })
     }
 
@@ -246,14 +251,75 @@ impl Incoming {
 /// An idempotency key that is empty, too long, or not text.
 pub(crate) struct BadKey;
 
-fn door(path: &str) -> &'static str {
-    match path.split('/').nth(1) {
-        Some("api") => "textmagic",
-        Some("sc" | "conversions") => "vonage",
-        Some("sandbox") => "sandbox",
-        Some("admin") => "admin",
-        Some("healthz" | "readyz" | "metrics") => "operations",
-        _ => "other",
+/// Which door a path belongs to, whether or not the configuration opens it.
+#[derive(Clone, Copy)]
+enum DoorName {
+    Textmagic,
+    Vonage,
+    Sandbox,
+    Admin,
+    Operations,
+    Other,
+}
+
+/// Why no handler answers a request.
+#[derive(Clone, Copy)]
+enum Unanswered {
+    NoRoute,
+    Panicked,
+    TookTooLong,
+}
+
+impl DoorName {
+    fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("api") => Self::Textmagic,
+            Some("sc" | "conversions") => Self::Vonage,
+            Some("sandbox") => Self::Sandbox,
+            Some("admin") => Self::Admin,
+            Some("healthz" | "readyz" | "metrics") => Self::Operations,
+            _ => Self::Other,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Textmagic => "textmagic",
+            Self::Vonage => "vonage",
+            Self::Sandbox => "sandbox",
+            Self::Admin => "admin",
+            Self::Operations => "operations",
+            Self::Other => "other",
+        }
+    }
+
+    /// Answers in place of a handler, in the form that the door's clients can read.
+    fn answer(self, path: &str, why: Unanswered) -> Response {
+        match self {
+            Self::Textmagic => textmagic::unanswered(why),
+            Self::Vonage => vonage::unanswered(path, why),
+            Self::Sandbox => sandbox::unanswered(why),
+            Self::Admin => admin::unanswered(why),
+            Self::Operations | Self::Other => plain(why.status(), why.text()),
+        }
+    }
+}
+
+impl Unanswered {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TookTooLong => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NoRoute => "there is nothing here\n",
+            Self::Panicked => "internal error\n",
+            Self::TookTooLong => "the request took too long\n",
+        }
     }
 }
 
@@ -264,12 +330,6 @@ fn plain(status: StatusCode, text: &'static str) -> Response {
 fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     let body = Body::from(value.to_string());
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// `2019-01-01T00:00:00.000Z`
-fn utc(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map(|t| format!("{t:.3}")).unwrap_or_default()
 }
 
 /// Adds how long to wait, in whole seconds, at least one.

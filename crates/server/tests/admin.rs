@@ -95,6 +95,8 @@ async fn whoever_guesses_tokens_must_wait() {
     let response = guess().await.unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
+    // Whoever has the token is not kept out by whoever has not.
+    assert_eq!(server.admin_get("/accounts").await, json!({ "items": [] }));
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod support;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{TestServer, code_in, shown};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const PHONE: &str = "447700900123";
 
@@ -176,6 +178,83 @@ async fn a_wrong_login_is_told_in_json_and_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_guesses_behind_the_same_proxy_locks_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("countersign.toml");
+    let text = "server.trusted_proxies = ['127.0.0.1']\nlimits.failed_auth_per_minute = 2\n";
+    std::fs::write(&config, text).unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let guess = async |address: &str| {
+        let ping = server.get("/api/v2/ping").header("X-Forwarded-For", address);
+        ping.basic_auth(server.demo("username"), Some("x")).send().await.unwrap().status()
+    };
+    let stranger = "192.0.2.1, 203.0.113.7";
+    assert_eq!([guess(stranger).await, guess(stranger).await], [401, 401]);
+    assert_eq!(guess("192.0.2.2, 203.0.113.7").await, 429, "the first entry is the stranger's own");
+    assert_eq!(guess("203.0.113.8").await, 401);
+    let right = server.textmagic(Method::GET, "/api/v2/ping").header("X-Forwarded-For", stranger);
+    assert_eq!(right.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn every_path_that_leads_nowhere_is_answered_in_json() {
+    let server = TestServer::start().await;
+    for (method, path, status) in [
+        (Method::DELETE, "/api/v2/verify/%ff", 404),
+        (Method::GET, "/api/v2", 404),
+        (Method::GET, "/api/v2/", 404),
+        (Method::GET, "/api/v2/%ff", 404),
+        (Method::GET, "/api/v1/ping", 404),
+        (Method::PATCH, "/api/v2/verify", 405),
+    ] {
+        let answer = server.textmagic(method, path).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!((&body["code"], &body["errors"]), (&json!(status), &Value::Null), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_in_the_words_of_its_door() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("countersign.toml");
+    std::fs::write(&config, "server = { header_timeout_ms = 100, request_timeout_ms = 100 }")
+        .unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let mut told = String::new();
+    for path in [
+        "/api/v2/verify",
+        "/sc/us/2fa/json",
+        "/sc/us/2fa/xml",
+        "/conversions/sms",
+        "/sandbox/v1/clock",
+    ] {
+        let (head, body) = stall(&server, path).await;
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        let hardened = head.contains("x-content-type-options: nosniff");
+        assert_eq!(hardened, path.starts_with("/sc") || path.starts_with("/conv"), "{head}");
+        told = format!("{told}{path} {body}\n");
+    }
+    insta::assert_snapshot!(told, @r#"
+    /api/v2/verify {"code":503,"errors":null,"message":"The request took too long."}
+    /sc/us/2fa/json {"message-count":"1","messages":[{"status":"5","error-text":"Server Error"}]}
+    /sc/us/2fa/xml <?xml version='1.0' encoding='UTF-8' ?><mt-submission-response><messages count='1'><message><status>5</status><errorText>Server Error</errorText></message></messages></mt-submission-response>
+    /conversions/sms {"error-code":"503","error-code-label":"the request took too long","error_title":"the request took too long"}
+    /sandbox/v1/clock {"error":"the request took too long"}
+    "#);
+}
+
+#[tokio::test]
+async fn a_cancel_that_comes_too_early_is_told_the_account_s_own_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("countersign.toml");
+    std::fs::write(&config, "engine.cancel_after_s = 45").unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let (_, started) = start(&server, &json!({})).await;
+    insta::assert_snapshot!(cancel(&server, &started).await, @r#"400 {"code":400,"errors":{"common":["The verification cannot be cancelled in the first 45 seconds."],"fields":{}},"message":"Validation Failed"}"#);
+}
+
+#[tokio::test]
 async fn ids_of_others_and_of_nobody_look_alike() {
     let server = TestServer::start().await;
     for id in ["123e4567-e89b-12d3-a456-426655440000", "nonsense", "1"] {
@@ -265,6 +344,18 @@ async fn cancel(server: &TestServer, started: &Value) -> String {
 
 async fn get(server: &TestServer, path: &str) -> Value {
     server.textmagic(Method::GET, path).send().await.unwrap().json().await.unwrap()
+}
+
+/// Promises a body and never sends it; returns the head and the body of the answer.
+async fn stall(server: &TestServer, path: &str) -> (String, String) {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
 }
 
 async fn balance(server: &TestServer) -> Value {

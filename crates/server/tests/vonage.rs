@@ -138,7 +138,7 @@ async fn a_signature_stands_for_the_secret_and_is_judged_before_it() {
 }
 
 #[tokio::test]
-async fn an_address_that_guesses_secrets_must_wait() {
+async fn whoever_guesses_secrets_must_wait_and_others_at_the_same_address_need_not() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("countersign.toml");
     std::fs::write(&config, "[limits]\nfailed_auth_per_minute = 2\n").unwrap();
@@ -153,7 +153,9 @@ async fn an_address_that_guesses_secrets_must_wait() {
     assert!((1..=60).contains(&wait));
     assert_eq!(status(&shown(answer).await), "1");
     let right = send(&server, JSON, &[("to", TO), ("pin", "1")]).await;
-    assert!(right.starts_with("429 "), "the right secret has to wait as well: {right}");
+    assert_eq!(status(&right), "0", "the right secret does not wait for the wrong ones");
+    let other = send_as_is(&server, "api_key=other&api_secret=guess").await;
+    assert_eq!(status(&other), "4", "another key has failures of its own");
 }
 
 #[tokio::test]
@@ -293,6 +295,7 @@ async fn what_the_account_may_not_do_has_its_status() {
 
     change_settings(&mut server, |settings| settings.suspended = true).await;
     insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"status":"8","error-text":"Partner account barred","client-ref":"ref-1"}]}"#);
+    assert_eq!(status(&send(&server, JSON, &[]).await), "8", "before any parameter is looked at");
 
     let deny = |settings: &mut AccountSettings| settings.countries_deny = vec!["US".to_owned()];
     change_settings(&mut server, deny).await;

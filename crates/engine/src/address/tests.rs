@@ -216,13 +216,6 @@ fn neighbours_share_a_prefix() {
     assert_eq!(number.prefix(u32::MAX), 0);
 }
 
-#[test]
-fn only_the_us_and_canada_count_as_such() {
-    let is = |digits: u64| PhoneNumber::from_digits(digits).unwrap().is_us_or_canada();
-    assert!(is(14_155_552_671) && is(15_062_345_678));
-    assert!(!is(18_762_101_234) && !is(447_860_021_130));
-}
-
 proptest! {
     #[test]
     fn any_text_is_answered_and_never_shown(text in "\\PC{0,40}", country in "[A-Z]{0,3}") {

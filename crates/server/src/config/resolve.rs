@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use axum::http::Uri;
-
 use super::mistakes::ConfigMistakes;
+use super::network::Network;
 use super::ranges;
 use super::raw::{
     RawAdmin, RawConfig, RawCountries, RawCurrency, RawData, RawEngine, RawLimits, RawLog,
@@ -48,7 +47,7 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     let server = ServerConfig {
         listen: text(raw.listen, "server.listen", ADDRESS, mistakes, |text| text.parse().ok())
             .unwrap_or(ours.listen),
-        public_url: text(raw.public_url, "server.public_url", URL, mistakes, parse_url).flatten(),
+        trusted_proxies: networks(raw.trusted_proxies, "server.trusted_proxies", mistakes),
         body_bytes_max: ranges::SERVER_BODY_BYTES_MAX.number(
             raw.body_bytes_max,
             ours.body_bytes_max,
@@ -348,16 +347,19 @@ fn holds_keys(path: &Path) -> bool {
     path.to_str().is_some_and(|text| KeyRing::parse(text).is_ok())
 }
 
-#[expect(clippy::option_option, reason = "an empty URL is right and yet no URL")]
-fn parse_url(text: &str) -> Option<Option<String>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    let uri: Uri = text.parse().ok()?;
-    let plain = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-        && !text.contains(['?', '#']);
-    plain.then(|| Some(text.trim_end_matches('/').to_owned()))
+fn networks(
+    written: Option<Vec<String>>,
+    key: &str,
+    mistakes: &mut ConfigMistakes,
+) -> Vec<Network> {
+    let read = |text: String| {
+        let network = Network::parse(&text);
+        if network.is_none() {
+            mistakes.add(key, format!("names `{text}`; must be {NETWORKS}"));
+        }
+        network
+    };
+    written.unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 fn country_codes(
@@ -390,6 +392,6 @@ fn relate(keys: [&str; 2], relation: &str, fits: bool, mistakes: &mut ConfigMist
 }
 
 const ADDRESS: &str = "an address and a port, like `127.0.0.1:8080` or `[::]:8080`";
-const URL: &str = "empty, or like `https://verify.example` with no user, query or fragment";
+const NETWORKS: &str = "addresses or networks, like `10.0.0.5` or `10.0.0.0/8`";
 const COUNTRIES: &str = "ISO 3166-1 alpha-2 codes in capitals, like `DE`";
 const CURRENCY: &str = "an ISO 4217 code in capitals, like `EUR`";

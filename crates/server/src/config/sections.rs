@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::network::Network;
 use crate::seal::KeyRing;
 
 /// A configuration without mistakes; every value lies in the range that its key documents.
@@ -45,8 +46,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// The URL that clients reach the server under, without a final slash, if one was given.
-    pub public_url: Option<String>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// The longest request body read, in bytes.
     pub body_bytes_max: usize,
     /// How long a client may take to send the head of a request.
@@ -63,7 +64,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            public_url: None,
+            trusted_proxies: Vec::new(),
             body_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),

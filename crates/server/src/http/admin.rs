@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
 use utoipa::openapi::path::{Operation, PathItem};
@@ -32,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::problem::{Problem, ProblemBody};
-use super::{App, auth};
+use super::{App, Unanswered, auth};
 use crate::clock::Stopwatch;
 use crate::seal::{SecretHash, read_or_create_private};
 
@@ -64,6 +64,19 @@ pub(super) fn routes(app: &App) -> Router<Arc<App>> {
         .method_not_allowed_fallback(|| async { Problem::wrong_method().into_response() })
         .route("/admin/v1/{*rest}", any(|_: Request| async { Problem::no_route().into_response() }))
         .layer(Extension(door))
+}
+
+/// Answers where no operation does.
+pub(super) fn unanswered(why: Unanswered) -> Response {
+    match why {
+        Unanswered::NoRoute => Problem::no_route(),
+        Unanswered::Panicked => Problem::internal(),
+        Unanswered::TookTooLong => {
+            let detail = "The request took too long; whether it was carried out is not known.";
+            Problem::new(why.status(), "timeout", detail)
+        }
+    }
+    .into_response()
 }
 
 /// Returns the OpenAPI 3.1 document of the admin API, as indented JSON with a final line feed.

@@ -12,7 +12,7 @@ use engine::{Subject, TypedCode, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{App, Incoming, utc};
+use super::{App, Incoming, Unanswered, utc};
 use crate::channels::sandbox::{Call, Sandbox, Sms};
 use crate::driver::Denial;
 
@@ -182,6 +182,11 @@ impl Fault {
 
 fn fault(status: StatusCode, text: &'static str) -> Fault {
     Fault { status, text }
+}
+
+/// Answers where no handler does.
+pub(super) fn unanswered(why: Unanswered) -> Response {
+    fault(why.status(), why.text().trim_end()).render()
 }
 
 /// A client that asks again would move the clock twice: it should look instead.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use super::auth::{self, Caller};
 use super::fields::Fields;
 use super::params::basic_credentials;
-use super::{App, Incoming, utc, with_retry_after};
+use super::{App, Incoming, Unanswered, utc, with_retry_after};
 use crate::directory::{Account, numbering};
 use crate::driver::{Denial, VerificationRequest};
 use crate::store::{KeyKind, StoreError};
@@ -34,6 +35,16 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v2/sources", get(sources).fallback_service(wrong_method()))
         .route("/api/v2/senderids", get(sender_ids).fallback_service(wrong_method()));
     base.route("/api/v2/{*rest}", any(|| async { WireError::not_found().render() }))
+}
+
+/// Answers where no handler does.
+pub(super) fn unanswered(why: Unanswered) -> Response {
+    let error = match why {
+        Unanswered::NoRoute => WireError::not_found(),
+        Unanswered::Panicked => WireError::internal(),
+        Unanswered::TookTooLong => WireError::new(why.status(), "The request took too long."),
+    };
+    error.render()
 }
 
 /// What `POST /api/v2/verify` asks for, once every field has been found right.
@@ -125,9 +136,9 @@ async fn start(State(app): State<Arc<App>>, request: Request) -> Response {
             .driver
             .start_verification(&account, request)
             .await
-            .map_err(|denial| denied(&app, denial))?;
+            .map_err(|denial| denied(&app, &account, denial))?;
         let Subject::Verification(id) = started.subject else {
-            return Err(wire(Refusal::IdempotencyMismatch));
+            return Err(wire(&account, Refusal::IdempotencyMismatch));
         };
         let body = json!({ "verifyId": id.to_string(), "price": decimal(started.price) });
         Ok(super::json(StatusCode::OK, &body))
@@ -149,7 +160,7 @@ async fn check(State(app): State<Arc<App>>, request: Request) -> Response {
         };
         let id = verification_id(&id)?;
         let verdict = app.driver.check(&account, id, typed).await;
-        match verdict.map_err(|denial| denied(&app, denial))? {
+        match verdict.map_err(|denial| denied(&app, &account, denial))? {
             Verdict::Match => Ok(StatusCode::NO_CONTENT.into_response()),
             Verdict::Mismatch { checks_left: 0 } => Err(WireError::field(
                 "code",
@@ -162,16 +173,22 @@ async fn check(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 /// `DELETE /api/v2/verify/{verifyId}`
-async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+async fn cancel(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
     let answer = async {
         let incoming = read(&app, request).await?;
         let account = authenticate(&app, &incoming)?;
+        // What is not even text names nothing.
+        let Path(id) = id.map_err(|_| WireError::not_found())?;
         let id = verification_id(&id)?;
         match app.driver.cancel(&account, id).await {
             Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
             // There is nothing left to cancel: to a cancel, what has ended is gone.
             Err(Denial::Refused(Refusal::Ended(_))) => Err(WireError::not_found()),
-            Err(denial) => Err(denied(&app, denial)),
+            Err(denial) => Err(denied(&app, &account, denial)),
         }
     };
     answer.await.unwrap_or_else(WireError::render)
@@ -306,26 +323,17 @@ fn authenticate(app: &App, incoming: &Incoming) -> Result<Arc<Account>, WireErro
 }
 
 fn login(app: &App, incoming: &Incoming) -> Result<Caller, WireError> {
-    let now = app.driver.clock.now();
-    let address = incoming.peer.ip();
-    let per_minute = app.config.limits.failed_auth_per_minute;
-    if let Some(wait) = app.logins.wait(address, per_minute, now) {
-        return Err(WireError::too_many(wait));
-    }
     let pair = match (incoming.header("x-tm-username"), incoming.header("x-tm-key")) {
         (Some(name), Some(key)) => Some((name.to_owned(), key.to_owned())),
         _ => incoming.header(header::AUTHORIZATION).and_then(basic_credentials),
     };
-    let caller =
-        pair.and_then(|(name, key)| auth::authenticate(app, KeyKind::Textmagic, &name, &key));
-    let Some(caller) = caller else {
-        app.logins.failed(address, per_minute, now);
-        return Err(WireError::new(
-            StatusCode::UNAUTHORIZED,
-            "Wrong username and token combination.",
-        ));
-    };
-    Ok(caller)
+    let (name, key) = pair.unwrap_or_default();
+    auth::authenticate(app, KeyKind::Textmagic, &name, &key).ok_or_else(|| {
+        let per_minute = app.config.limits.failed_auth_per_minute;
+        let now = app.driver.clock.now();
+        let wait = app.logins.failed(incoming.address, &name, per_minute, now);
+        wait.map_or_else(WireError::wrong_login, WireError::too_many)
+    })
 }
 
 /// The documents' own samples carry quotes inside the id; they are taken off.
@@ -424,7 +432,7 @@ impl WireError {
         Self { status, message, errors: Value::Null, retry_after: None }
     }
 
-    fn common(status: StatusCode, fault: &'static str) -> Self {
+    fn common(status: StatusCode, fault: &str) -> Self {
         let errors = json!({ "common": [fault], "fields": {} });
         Self { status, message: "Validation Failed", errors, retry_after: None }
     }
@@ -447,6 +455,14 @@ impl WireError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
+    fn wrong_login() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Wrong username and token combination.")
+    }
+
+    fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+    }
+
     fn too_many(wait: Duration) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests.");
         Self { retry_after: Some(wait), ..error }
@@ -465,11 +481,11 @@ impl WireError {
     }
 }
 
-fn denied(app: &App, denial: Denial) -> WireError {
+fn denied(app: &App, account: &Account, denial: Denial) -> WireError {
     match denial {
         Denial::Refused(refusal) => {
             app.driver.metrics.refusal(DOOR, refusal.as_str());
-            wire(refusal)
+            wire(account, refusal)
         }
         Denial::Failed(error) => failed(&error),
     }
@@ -484,14 +500,14 @@ fn failed(error: &StoreError) -> WireError {
         }
         StoreError::Stopped | StoreError::Unavailable(_) | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "cannot carry a request out");
-            WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            WireError::internal()
         }
     }
 }
 
 /// The one table of refusals in this door's words.
-fn wire(refusal: Refusal) -> WireError {
-    let bad = |fault| WireError::common(StatusCode::BAD_REQUEST, fault);
+fn wire(account: &Account, refusal: Refusal) -> WireError {
+    let bad = |fault: &str| WireError::common(StatusCode::BAD_REQUEST, fault);
     match refusal {
         Refusal::AccountThrottled { retry_after }
         | Refusal::NumberThrottled { retry_after }
@@ -515,10 +531,12 @@ fn wire(refusal: Refusal) -> WireError {
         Refusal::InsufficientBalance => bad("Your account balance is too low."),
         Refusal::Unknown => WireError::not_found(),
         Refusal::Ended(outcome) => WireError::field("verifyId", ended(outcome)),
-        Refusal::CancelTooEarly { retry_after } => WireError {
-            retry_after: Some(retry_after),
-            ..bad("The verification cannot be cancelled in the first 30 seconds.")
-        },
+        Refusal::CancelTooEarly { retry_after } => {
+            let seconds = account.cancel_after().as_secs();
+            let fault =
+                format!("The verification cannot be cancelled in the first {seconds} seconds.");
+            WireError { retry_after: Some(retry_after), ..bad(&fault) }
+        }
         Refusal::IdempotencyMismatch => WireError::common(
             StatusCode::UNPROCESSABLE_ENTITY,
             "The Idempotency-Key was used for another request.",

@@ -26,7 +26,7 @@ use self::envelope::{AcceptedPart, Format, Part, RefusedPart};
 use self::login::LoginFault;
 use self::status::WireStatus;
 use super::params::Params;
-use super::{App, BadKey, Incoming, plain, with_retry_after};
+use super::{App, BadKey, Incoming, Unanswered, plain, with_retry_after};
 use crate::directory::Account;
 use crate::driver::{Denial, MessageRequest};
 use crate::store::{IdempotencyKey, Started, StoreError};
@@ -54,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/conversions/voice", get_or_post(conversion::convert))
         .route("/sc/{*rest}", any(nothing))
         .route("/conversions/{*rest}", any(nothing))
-        .layer(map_response(harden))
+        .layer(map_response(async |response| harden(response)))
 }
 
 /// A HEAD is answered apart: it would otherwise run as a GET and send a message.
@@ -67,11 +67,28 @@ where
 }
 
 async fn nothing() -> Response {
-    plain(StatusCode::NOT_FOUND, "there is nothing here\n")
+    plain(StatusCode::NOT_FOUND, Unanswered::NoRoute.text())
+}
+
+/// Answers where no handler does.
+pub(super) fn unanswered(path: &str, why: Unanswered) -> Response {
+    let response = match why {
+        Unanswered::NoRoute => plain(why.status(), why.text()),
+        Unanswered::Panicked | Unanswered::TookTooLong if path.starts_with("/conversions/") => {
+            conversion::unanswered(why)
+        }
+        Unanswered::Panicked | Unanswered::TookTooLong => {
+            let suffix = path.rsplit('/').next();
+            let format = Format::ALL.into_iter().find(|format| suffix == Some(format.suffix()));
+            let error = WireError::new(WireStatus::InternalError);
+            WireError { http: why.status(), ..error }.render(format.unwrap_or(Format::Json))
+        }
+    };
+    harden(response)
 }
 
 /// Adds the headers that the vendor sends with every answer; decides nothing.
-async fn harden(mut response: Response) -> Response {
+fn harden(mut response: Response) -> Response {
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -98,6 +115,10 @@ async fn send(
     incoming: &Incoming,
     params: &Params,
 ) -> Result<Vec<Part>, WireError> {
+    // The vendor looks at the account before it looks at the parameters.
+    if account.settings.suspended {
+        return Err(denied(app, Denial::Refused(Refusal::AccountSuspended)));
+    }
     let idempotency = idempotency(app, incoming, params)?;
     let request = request::parse(params, account, &app.config)?;
     let request = MessageRequest { idempotency, ..request };
@@ -125,8 +146,8 @@ fn accepted(
             message_id: id.part(index),
             to: to.to_owned(),
             client_ref: client_ref.map(str::to_owned),
-            remaining_balance: started.balance.units(),
-            message_price: started.price.units() / i64::from(parts),
+            remaining_balance: started.balance,
+            message_price: started.price.shared(parts),
             network: network.to_owned(),
         })
     };
@@ -189,9 +210,8 @@ async fn describe(
     if part.status == WireStatus::QuotaExceeded {
         let digits = digits.and_then(|digits| digits.parse().ok());
         let price = digits.map(|digits| account.prices.lookup(PriceItem::Sms, digits));
-        part.message_price = price.map(engine::Amount::units);
-        let balance = app.driver.store.balance(account.id).await.ok().flatten();
-        part.remaining_balance = balance.map(engine::Amount::units);
+        part.message_price = price;
+        part.remaining_balance = app.driver.store.balance(account.id).await.ok().flatten();
     }
     error
 }

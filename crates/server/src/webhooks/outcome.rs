@@ -3,6 +3,7 @@
 use engine::{Amount, Attempt, Outcome, Progress, Timestamp};
 use serde::Serialize;
 
+use crate::clock::utc;
 use crate::store::VerificationView;
 
 /// The event, in the payload structure that Standard Webhooks 1.0 recommends.
@@ -50,13 +51,13 @@ impl OutcomeEvent {
             verify_id: record.id.to_string(),
             outcome: outcome.as_str(),
             phone: verification.number.map(|digits| format!("+{digits}")),
-            started_at: rfc3339(record.created_at),
-            ended_at: rfc3339(at),
+            started_at: utc(record.created_at),
+            ended_at: utc(at),
             attempts: record.attempts.iter().map(AttemptData::of).collect(),
             checks: record.checks.len(),
             price: price.to_string(),
         };
-        Self { r#type: format!("verification.{}", outcome.as_str()), timestamp: rfc3339(at), data }
+        Self { r#type: format!("verification.{}", outcome.as_str()), timestamp: utc(at), data }
     }
 }
 
@@ -72,15 +73,8 @@ impl AttemptData {
         Self {
             channel: attempt.channel.as_str(),
             status,
-            queued_at: rfc3339(attempt.queued_at),
-            status_at: rfc3339(attempt.progress_at),
+            queued_at: utc(attempt.queued_at),
+            status_at: utc(attempt.progress_at),
         }
     }
-}
-
-/// `2019-01-01T00:00:00.000Z`
-fn rfc3339(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    format!("{at:.3}")
 }

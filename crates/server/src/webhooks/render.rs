@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use engine::{AccountId, Outcome, Receipt, ReceiptStatus, Timestamp};
+use engine::{AccountId, Outcome, Receipt, Timestamp};
 
 use super::outcome::OutcomeEvent;
 use super::sender::{Method, OutgoingRequest};
 use super::standard::{self, WebhookSecret};
 use crate::clock;
 use crate::directory::{Account, Directory, Key};
-use crate::http::vonage::receipt::{self, Dlr, DlrSigning, DlrStatus};
-use crate::store::{DlrMethod, KeyKind, MessageView, VerificationView, WebhookEvent, WebhookJob};
+use crate::http::vonage::receipt::{Dlr, DlrSigning};
+use crate::store::{KeyKind, MessageView, VerificationView, WebhookEvent, WebhookJob};
 
 /// What there is to send for a webhook.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,11 +70,7 @@ fn render_receipt(
     key: Option<&Key>,
     now: Timestamp,
 ) -> Rendered {
-    let method = match account.settings.dlr_method {
-        DlrMethod::Get => receipt::DlrMethod::Get,
-        DlrMethod::Post => receipt::DlrMethod::PostForm,
-        DlrMethod::PostJson => receipt::DlrMethod::PostJson,
-    };
+    let method = account.settings.dlr_method;
     if !account.settings.dlr_signed {
         return Rendered::Request(dlr.render(url, method, millis(now), None));
     }
@@ -98,22 +94,13 @@ fn dlr(
     key: Option<&Key>,
 ) -> Dlr {
     let record = &message.record;
-    let status = match receipt.status {
-        ReceiptStatus::Accepted => DlrStatus::Accepted,
-        ReceiptStatus::Buffered => DlrStatus::Buffered,
-        ReceiptStatus::Delivered => DlrStatus::Delivered,
-        ReceiptStatus::Expired => DlrStatus::Expired,
-        ReceiptStatus::Failed => DlrStatus::Failed,
-        ReceiptStatus::Rejected => DlrStatus::Rejected,
-        ReceiptStatus::Unknown => DlrStatus::Unknown,
-    };
     Dlr {
         msisdn: number.to_string(),
         to: message.details.originator.clone(),
         network_code: message.details.network.clone(),
         message_id: record.id.part(part),
-        price: record.price.units() / i64::from(record.parts.max(1)),
-        status,
+        price: record.price.shared(record.parts),
+        status: receipt.status,
         received_at: millis(at),
         err_code: receipt.error.0,
         // The field is always there: some clients refuse a receipt without it.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::Door;
 use super::problem::Problem;
 use crate::directory::{Account, Directory, numbering};
-use crate::http::{App, Incoming};
+use crate::http::{App, Incoming, auth};
 use crate::store::IdempotencyKey;
 
 /// Proves that the caller has the admin token. As the first argument of an operation it is looked
@@ -27,13 +27,6 @@ impl FromRequestParts<Arc<App>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let door = parts.extensions.get::<Arc<Door>>().ok_or_else(Problem::internal)?;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = peer.map_or([0, 0, 0, 0].into(), |info| info.0.ip());
-        let now = app.driver.clock.now();
-        let per_minute = app.config.limits.failed_auth_per_minute;
-        if let Some(wait) = app.logins.wait(address, per_minute, now) {
-            return Err(Problem::locked(wait));
-        }
         let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.split_once(' '));
         let pepper = &app.driver.directories.secrets().pepper;
@@ -45,8 +38,13 @@ impl FromRequestParts<Arc<App>> for Operator {
                 Ok(Self)
             }
             Some(_) | None => {
-                app.logins.failed(address, per_minute, now);
-                Err(Problem::unauthorized())
+                let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+                let trusted = &app.config.server.trusted_proxies;
+                let address = auth::client_address(peer, &parts.headers, trusted);
+                let per_minute = app.config.limits.failed_auth_per_minute;
+                // The token has no name.
+                let wait = app.logins.failed(address, "", per_minute, app.driver.clock.now());
+                Err(wait.map_or_else(Problem::unauthorized, Problem::locked))
             }
         }
     }

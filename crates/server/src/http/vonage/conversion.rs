@@ -13,7 +13,7 @@ use serde_json::json;
 use super::login::{self, LoginFault};
 use crate::config::ConversionBody;
 use crate::http::params::Params;
-use crate::http::{App, Incoming, with_retry_after};
+use crate::http::{App, Incoming, Unanswered, with_retry_after};
 use crate::store::StoreError;
 
 /// `/conversions/sms` and `/conversions/voice`
@@ -114,6 +114,11 @@ fn failed(error: &StoreError) -> Response {
             fault(StatusCode::INTERNAL_SERVER_ERROR, "Server Error")
         }
     }
+}
+
+/// Answers where the handler does not.
+pub(super) fn unanswered(why: Unanswered) -> Response {
+    fault(why.status(), why.text().trim_end())
 }
 
 /// JSON, because the Node.js client cannot read anything else; the first two members are those of

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use engine::Amount;
 use quick_xml::escape::escape;
 use serde_json::Value;
 
@@ -46,10 +47,10 @@ pub struct AcceptedPart {
     pub to: String,
     /// What the request named its message, if it did.
     pub client_ref: Option<String>,
-    /// What is left of the account's credit, in 10^-8 units of its currency.
-    pub remaining_balance: i64,
-    /// What this part costs, in 10^-8 units.
-    pub message_price: i64,
+    /// What is left of the account's credit.
+    pub remaining_balance: Amount,
+    /// What this part costs.
+    pub message_price: Amount,
     /// The recipient's network, as MCC and MNC.
     pub network: String,
 }
@@ -67,10 +68,10 @@ pub struct RefusedPart {
     pub to: Option<String>,
     /// What the request named its message, if it did.
     pub client_ref: Option<String>,
-    /// What is left of the account's credit, in 10^-8 units of its currency.
-    pub remaining_balance: Option<i64>,
-    /// What this part would cost, in 10^-8 units.
-    pub message_price: Option<i64>,
+    /// What is left of the account's credit.
+    pub remaining_balance: Option<Amount>,
+    /// What this part would cost.
+    pub message_price: Option<Amount>,
     /// The recipient's network, as MCC and MNC.
     pub network: Option<String>,
 }
@@ -172,13 +173,6 @@ pub fn render_opt_in(opt_in: &OptIn, format: Format) -> String {
     }
 }
 
-/// Renders an amount in 10^-8 units as the wire has it: a decimal number with eight decimals.
-pub fn wire_amount(units: i64) -> String {
-    let sign = if units < 0 { "-" } else { "" };
-    let units = units.unsigned_abs();
-    format!("{sign}{}.{:08}", units / UNITS, units % UNITS)
-}
-
 /// Renders an object of strings in the given order, which a JSON map would lose.
 pub(super) fn json_object<'a>(
     fields: impl IntoIterator<Item = (&'a str, impl Into<String>)>,
@@ -211,8 +205,8 @@ impl<'a> Entry<'a> {
                 client_ref: part.client_ref.as_deref(),
                 status: WireStatus::Success,
                 error_text: None,
-                remaining_balance: Some(wire_amount(part.remaining_balance)),
-                message_price: Some(wire_amount(part.message_price)),
+                remaining_balance: Some(part.remaining_balance.to_string()),
+                message_price: Some(part.message_price.to_string()),
                 network: Some(&part.network),
             },
             Part::Refused(part) => {
@@ -229,8 +223,11 @@ impl<'a> Entry<'a> {
                     remaining_balance: part
                         .remaining_balance
                         .filter(|_| with_money)
-                        .map(wire_amount),
-                    message_price: part.message_price.filter(|_| with_money).map(wire_amount),
+                        .map(|amount| amount.to_string()),
+                    message_price: part
+                        .message_price
+                        .filter(|_| with_money)
+                        .map(|amount| amount.to_string()),
                     network: part.network.as_deref().filter(|_| with_network),
                 }
             }
@@ -314,9 +311,6 @@ fn is_beyond_xml(character: char) -> bool {
 /// Byte for byte as the vendor writes it, with single quotes and a space before the end.
 const XML_DECLARATION: &str = "<?xml version='1.0' encoding='UTF-8' ?>";
 
-/// How many of the smallest units make one unit of the currency.
-const UNITS: u64 = 100_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,8 +320,8 @@ mod tests {
             message_id: "0A0000001234567B".to_owned(),
             to: "16365553226".to_owned(),
             client_ref: client_ref.map(str::to_owned),
-            remaining_balance: 314_159_265,
-            message_price: 3_330_000,
+            remaining_balance: Amount::from_units(314_159_265),
+            message_price: Amount::from_units(3_330_000),
             network: "310004".to_owned(),
         })
     }
@@ -337,8 +331,8 @@ mod tests {
         Part::Refused(RefusedPart {
             to: Some("16365553226".to_owned()),
             client_ref: None,
-            remaining_balance: Some(0),
-            message_price: Some(3_330_000),
+            remaining_balance: Some(Amount::ZERO),
+            message_price: Some(Amount::from_units(3_330_000)),
             network: Some("310004".to_owned()),
             ..RefusedPart::new(status)
         })
@@ -482,18 +476,5 @@ mod tests {
                 r#"opt-in-date="2014-08-21 17:34:47" opt-out="false"/>"#,
             )
         );
-    }
-
-    #[test]
-    fn amounts_have_eight_decimals_over_the_whole_range() {
-        for (units, expected) in [
-            (0, "0.00000000"),
-            (845_000, "0.00845000"),
-            (10_000_000_000, "100.00000000"),
-            (-1, "-0.00000001"),
-            (i64::MIN, "-92233720368.54775808"),
-        ] {
-            assert_eq!(wire_amount(units), expected);
-        }
     }
 }

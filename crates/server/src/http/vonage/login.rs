@@ -33,37 +33,35 @@ pub(super) enum LoginFault {
     MustWait(Duration),
 }
 
-/// Finds the account of a request. Wrong secrets and signatures are counted by address.
+/// Finds the account of a request. Wrong secrets and signatures are counted, and
+/// right ones never kept waiting.
 pub(super) fn authenticate(
     app: &App,
     incoming: &Incoming,
     params: &Params,
 ) -> Result<Arc<Account>, LoginFault> {
-    let now = app.driver.clock.now();
-    let address = incoming.peer.ip();
-    let per_minute = app.config.limits.failed_auth_per_minute;
-    if let Some(wait) = app.logins.wait(address, per_minute, now) {
-        return Err(LoginFault::MustWait(wait));
-    }
-    let found = match Credentials::read(params, incoming.header(header::AUTHORIZATION))? {
+    let credentials = Credentials::read(params, incoming.header(header::AUTHORIZATION))?;
+    let wrong = |name: &str, fault| {
+        let per_minute = app.config.limits.failed_auth_per_minute;
+        let now = app.driver.clock.now();
+        let wait = app.logins.failed(incoming.address, name, per_minute, now);
+        wait.map_or(fault, LoginFault::MustWait)
+    };
+    match credentials {
         Credentials::Secret { name, secret } => {
             auth::authenticate(app, KeyKind::Vonage, &name, &secret)
                 .map(|caller| caller.account)
-                .ok_or(LoginFault::WrongSecret)
+                .ok_or_else(|| wrong(&name, LoginFault::WrongSecret))
         }
         Credentials::Signature { name, sig, timestamp, with_secret } => {
             match signed(app, params, name, sig, timestamp) {
-                None => Err(LoginFault::WrongSignature),
+                None => Err(wrong(name, LoginFault::WrongSignature)),
                 // A wrong signature is told first, as the vendor does.
                 Some(_) if with_secret => Err(LoginFault::SignatureAndSecret),
                 Some(account) => Ok(account),
             }
         }
-    };
-    if let Err(LoginFault::WrongSecret | LoginFault::WrongSignature) = found {
-        app.logins.failed(address, per_minute, now);
     }
-    found
 }
 
 fn signed(

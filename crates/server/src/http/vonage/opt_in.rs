@@ -112,14 +112,14 @@ impl Page {
         Ok(Self { number, size })
     }
 
-    /// Numbers that were erased are no longer shown. In the order of their digits, a number has
-    /// the same page on every request.
+    /// Takes a page out of rows in order of campaign and digits, and counts all pages' rows, without
+    /// a look at the others. Numbers that were erased come first in a campaign and are not shown.
     fn of(&self, rows: &[OptOut], campaign: u32) -> (usize, Vec<OptIn>) {
-        let own = rows.iter().filter(|row| row.campaign == campaign);
-        let mut all: Vec<_> = own.filter_map(|row| Some((row.number?, row))).collect();
-        all.sort_unstable_by_key(|(digits, _)| *digits);
+        let begin = rows.partition_point(|row| (row.campaign, row.number) <= (campaign, None));
+        let end = rows.partition_point(|row| row.campaign <= campaign);
+        let all = rows.get(begin..end).unwrap_or_default();
         let page = all.iter().skip(self.number.saturating_mul(self.size)).take(self.size);
-        (all.len(), page.map(|(digits, row)| shown(row, *digits)).collect())
+        (all.len(), page.filter_map(|row| Some(shown(row, row.number?))).collect())
     }
 }
 
@@ -166,11 +166,14 @@ mod tests {
     #[test]
     fn a_page_holds_the_campaign_s_own_numbers_in_order() {
         let rows = [
-            row(1, Some(15_558_937_009), true),
-            row(2, Some(15_550_000_000), true),
+            row(0, Some(15_550_000_000), true),
+            row(1, None, true),
             row(1, None, true),
             row(1, Some(15_558_937_001), false),
             row(1, Some(15_558_937_005), true),
+            row(1, Some(15_558_937_009), true),
+            row(2, None, true),
+            row(2, Some(15_550_000_000), true),
         ];
         let page = |query| {
             let (total, page) = Page::parse(&params(query)).ok().unwrap().of(&rows, 1);
@@ -184,6 +187,7 @@ mod tests {
         assert_eq!(page("page-size=2"), [first, second]);
         assert_eq!(page("page-size=2&page=1"), [third]);
         assert_eq!(page("page=18446744073709551615"), []);
+        assert_eq!(Page::parse(&params("")).ok().unwrap().of(&rows, 3).0, 0);
     }
 
     #[test]

@@ -1,58 +1,14 @@
 //! Delivery receipts as Vonage pushes them: a GET with a query, a posted form, or posted JSON.
 
+use engine::{Amount, ReceiptStatus};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use super::envelope::{json_object, wire_amount};
+use super::envelope::json_object;
 use super::signature::{SignatureMethod, sign};
+use crate::store::DlrMethod;
 use crate::webhooks::sender::{Method, OutgoingRequest};
-
-/// How an account wants its receipts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum DlrMethod {
-    /// All fields in the query of a GET; the vendor's default.
-    #[default]
-    Get,
-    /// All fields in a posted form.
-    PostForm,
-    /// All fields in a posted JSON object, every value a string.
-    PostJson,
-}
-
-/// What a receipt says became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DlrStatus {
-    /// The carrier took it; not final.
-    Accepted,
-    /// It is being delivered; not final.
-    Buffered,
-    /// It reached the handset, or the carrier in the United States.
-    Delivered,
-    /// No final receipt came in time.
-    Expired,
-    /// The carrier could not deliver it.
-    Failed,
-    /// The carrier or the server refused it.
-    Rejected,
-    /// The carrier said something undefined.
-    Unknown,
-}
-
-impl DlrStatus {
-    /// Returns the value of the field `status`.
-    pub const fn wire_name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Buffered => "buffered",
-            Self::Delivered => "delivered",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Rejected => "rejected",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 /// One delivery receipt in the vendor's terms.
 pub struct Dlr {
@@ -64,10 +20,10 @@ pub struct Dlr {
     pub network_code: String,
     /// `messageId`: as in the answer to the send.
     pub message_id: String,
-    /// `price`: in 10^-8 units.
-    pub price: i64,
+    /// `price`: what the part costs.
+    pub price: Amount,
     /// `status`: what became of it.
-    pub status: DlrStatus,
+    pub status: ReceiptStatus,
     /// `scts`: when the carrier's receipt arrived, in milliseconds since 1970.
     pub received_at: i64,
     /// `err-code`: 0 to 99, as in the vendor's table.
@@ -111,7 +67,7 @@ impl Dlr {
                 headers: vec![accept],
                 body: Vec::new(),
             },
-            DlrMethod::PostForm => OutgoingRequest {
+            DlrMethod::Post => OutgoingRequest {
                 method: Method::Post,
                 url: url.to_owned(),
                 headers: vec![accept, ("content-type", FORM_TYPE.to_owned())],
@@ -137,8 +93,8 @@ impl Dlr {
             ("to", self.to.clone()),
             ("network-code", self.network_code.clone()),
             ("messageId", self.message_id.clone()),
-            ("price", wire_amount(self.price)),
-            ("status", self.status.wire_name().to_owned()),
+            ("price", self.price.to_string()),
+            ("status", self.status.as_str().to_owned()),
             ("scts", wire_scts(self.received_at)),
             ("err-code", self.err_code.to_string()),
             ("api-key", self.api_key.clone()),
@@ -213,8 +169,8 @@ mod tests {
             to: "16105553939".to_owned(),
             network_code: "310004".to_owned(),
             message_id: "14000000F9DBBBBB".to_owned(),
-            price: 845_000,
-            status: DlrStatus::Delivered,
+            price: Amount::from_units(845_000),
+            status: ReceiptStatus::Delivered,
             received_at: PUSHED_AT - 60_000,
             err_code: 0,
             api_key: "a1234567".to_owned(),
@@ -247,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_receipt_by_post_carries_the_same_fields() {
-        let form = recorded().render("http://h/?a=b", DlrMethod::PostForm, PUSHED_AT, None);
+        let form = recorded().render("http://h/?a=b", DlrMethod::Post, PUSHED_AT, None);
         assert_eq!((form.method, form.url.as_str()), (Method::Post, "http://h/?a=b"));
         assert_eq!(form.body, QUERY.as_bytes());
         assert!(form.headers.contains(&("content-type", FORM_TYPE.to_owned())));
@@ -279,7 +235,7 @@ mod tests {
         let nonce = "c11236f4-00bf-4b89-84ba-88b25df97315";
         for method in SignatureMethod::ALL {
             let signing = DlrSigning { secret: "sigsecret", method, nonce };
-            let request = dlr.render("http://h/", DlrMethod::PostForm, PUSHED_AT, Some(signing));
+            let request = dlr.render("http://h/", DlrMethod::Post, PUSHED_AT, Some(signing));
             let params = Params::decode("", None, &request.body).unwrap();
             let sig = params.get("sig").unwrap();
             assert!(verify(params.iter(), sig, "sigsecret", method), "{method:?}");

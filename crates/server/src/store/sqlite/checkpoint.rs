@@ -29,14 +29,13 @@ impl Checkpointer {
         std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
-                let mut copied = 0;
                 loop {
                     let soft = match woken.recv_timeout(IDLE) {
                         Ok(()) => soft,
                         Err(RecvTimeoutError::Timeout) => 1,
                         Err(RecvTimeoutError::Disconnected) => break,
                     };
-                    copied = checkpoint(&connection, copied, soft, hard, &nearly);
+                    checkpoint(&connection, soft, hard, &nearly);
                 }
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             })
@@ -65,22 +64,15 @@ impl Checkpointer {
     }
 }
 
-/// Copies the log; answers how many of its frames are in the database now. Once the log is long
-/// and nearly all of it is copied, the writer is to copy the rest: a log that is written over is
-/// flushed faster than one that grows. Beyond the hard limit writers have to wait until the log
-/// can start anew, else it would never end.
-fn checkpoint(
-    connection: &Connection,
-    copied: i64,
-    soft: i64,
-    hard: i64,
-    nearly_copied: &AtomicBool,
-) -> i64 {
+/// Copies the log. Once the log is long and nearly all of it is copied, the writer is to copy the
+/// rest: a log that is written over is flushed faster than one that grows. Beyond the hard limit
+/// writers have to wait until the log can start anew, else it would never end.
+fn checkpoint(connection: &Connection, soft: i64, hard: i64, nearly_copied: &AtomicBool) {
     let (log, done) = match run(connection, "PASSIVE") {
         Ok(frames) => frames,
         Err(error) => {
             tracing::warn!(%error, "cannot copy the write-ahead log into the database");
-            return copied;
+            return;
         }
     };
     let behind = log - done;
@@ -88,12 +80,11 @@ fn checkpoint(
         if let Err(error) = run(connection, "RESTART") {
             tracing::debug!(%error, "the write-ahead log is still being read");
         }
-        return 0;
+        return;
     }
     if log > soft && behind <= BEHIND_MAX {
         nearly_copied.store(true, Ordering::Release);
     }
-    done
 }
 
 /// Runs a checkpoint; answers how many frames the log has, and how many of them are copied.
