@@ -22,6 +22,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use http_body_util::LengthLimitError;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -194,14 +195,21 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// Reads a request, with a body of the configured size at most.
-    pub(crate) async fn read(app: &App, request: Request) -> Result<Self, StatusCode> {
+    pub(crate) async fn read(app: &App, request: Request) -> Result<Self, Unreadable> {
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let trusted = &app.config.server.trusted_proxies;
         let address = auth::client_address(peer, &parts.headers, trusted);
-        let body = axum::body::to_bytes(body, app.config.server.body_bytes_max)
-            .await
-            .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        let body = axum::body::to_bytes(body, app.config.server.body_bytes_max);
+        let patience = app.config.server.request_timeout.mul_f32(BODY_SHARE);
+        let body = match tokio::time::timeout(patience, body).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => {
+                let too_large = error.into_inner().is::<LengthLimitError>();
+                return Err(if too_large { Unreadable::TooLarge } else { Unreadable::Broken });
+            }
+            Err(_) => return Err(Unreadable::TooSlow),
+        };
         Ok(Self {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
@@ -245,6 +253,36 @@ impl Incoming {
         let pepper = &app.driver.directories.secrets().pepper;
         let key = pepper.digest(key.as_bytes());
         Ok(Some(IdempotencyKey { key, fingerprint: pepper.digest(&asked.concat()) }))
+    }
+}
+
+/// Why the body of a request cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unreadable {
+    /// It is larger than configured.
+    TooLarge,
+    /// It ended early, or is framed wrongly.
+    Broken,
+    /// It did not come in time.
+    TooSlow,
+}
+
+impl Unreadable {
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// A sentence for people, without its full stop.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::TooLarge => "The request body is too large",
+            Self::Broken => "The request body ended early",
+            Self::TooSlow => "The request body came too slowly",
+        }
     }
 }
 
@@ -352,4 +390,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// The part of a request's time in which its body must have come: the rest is for the answer.
+const BODY_SHARE: f32 = 0.75;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -158,3 +158,31 @@ async fn a_lost_seal_key_is_missed_and_not_made_anew() {
     std::fs::set_permissions(&key, mode).unwrap();
     server.launch().await;
 }
+
+#[tokio::test]
+async fn a_body_that_breaks_off_or_drips_is_told_so_in_the_doors_words() {
+    let config = std::env::temp_dir().join("countersign-hasty.toml");
+    std::fs::write(&config, "[server]\nrequest_timeout_ms = 1000\nheader_timeout_ms = 1000\n")
+        .unwrap();
+    let server = TestServer::start_with(&["--config", config.to_str().unwrap()]).await;
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    for (rest, status, text) in [
+        ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", "400", "ended early"),
+        ("Content-Length: 100\r\n\r\n{", "408", "too slowly"),
+    ] {
+        let address = address.clone();
+        let request = format!("POST /api/v2/verify HTTP/1.1\r\nHost: x\r\n{rest}");
+        let answer = tokio::task::spawn_blocking(move || {
+            use std::io::Read as _;
+            let mut client = TcpStream::connect(address).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.write_all(request.as_bytes()).unwrap();
+            let mut answer = [0; 1024];
+            let length = client.read(&mut answer).unwrap();
+            String::from_utf8_lossy(&answer[..length]).into_owned()
+        });
+        let answer = answer.await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("application/json") && answer.contains(text), "{answer}");
+    }
+}

@@ -38,7 +38,7 @@ async fn a_minute_passes_on_a_server_that_is_never_at_rest() {
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let nth = started.fetch_add(1, Ordering::Relaxed);
-                    start(&server, 447_911_000_000 + nth * 101).await;
+                    start(&server, FIRST_PHONE + nth).await;
                 }
             })
         })
@@ -57,7 +57,7 @@ async fn a_minute_passes_on_a_server_that_is_never_at_rest() {
 async fn a_move_is_finished_and_kept_though_its_client_goes_away() {
     let mut server = TestServer::start().await;
     for nth in 0..40 {
-        start(&server, 447_911_000_000 + nth * 101).await;
+        start(&server, FIRST_PHONE + nth).await;
     }
     let mut client = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
     let body = r#"{"advance_s":86400}"#;
@@ -86,7 +86,7 @@ async fn a_move_is_finished_and_kept_though_its_client_goes_away() {
 async fn a_kill_in_the_middle_of_a_move_does_not_turn_the_clock_back() {
     let mut server = TestServer::start().await;
     for nth in 0..40 {
-        start(&server, 447_911_000_000 + nth * 101).await;
+        start(&server, FIRST_PHONE + nth).await;
     }
     let moved = server.post("/sandbox/v1/clock").json(&json!({ "advance_s": 86_400 })).send();
     let moved = tokio::spawn(moved);
@@ -110,3 +110,6 @@ async fn start(server: &TestServer, phone: u64) {
 async fn clock(server: &TestServer) -> Value {
     server.get("/sandbox/v1/clock").send().await.unwrap().json().await.unwrap()
 }
+
+/// The first of a hundred thousand British mobile numbers that are all allocated.
+const FIRST_PHONE: u64 = 447_400_100_000;

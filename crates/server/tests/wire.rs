@@ -127,14 +127,14 @@ async fn a_body_beyond_the_limit_gets_the_door_s_own_error() {
             VERIFY,
             &textmagic,
             "application/json",
-            r#"{"code":413,"message":"Validation Failed","errors":{"common":["The request body is too large."],"fields":{}}}"#,
+            r#"{"code":413,"message":"Validation Failed","errors":{"common":["The request body is too large"],"fields":{}}}"#,
         ),
         (
             "PUT",
             VERIFY,
             &textmagic,
             "application/json",
-            r#"{"code":413,"message":"Validation Failed","errors":{"common":["The request body is too large."],"fields":{}}}"#,
+            r#"{"code":413,"message":"Validation Failed","errors":{"common":["The request body is too large"],"fields":{}}}"#,
         ),
         (
             "POST",
@@ -157,7 +157,7 @@ async fn a_body_beyond_the_limit_gets_the_door_s_own_error() {
             "application/json",
             "The request body is too large",
         ),
-        ("POST", "/conversions/sms", &plain, "application/json", "the request body is too large"),
+        ("POST", "/conversions/sms", &plain, "application/json", "The request body is too large"),
         ("POST", "/admin/v1/accounts", &admin, "application/problem+json", r#""code":"too_large""#),
         ("POST", "/admin/v1/messages", &admin, "application/problem+json", r#""code":"too_large""#),
         (
@@ -165,7 +165,7 @@ async fn a_body_beyond_the_limit_gets_the_door_s_own_error() {
             "/sandbox/v1/clock",
             &plain,
             "application/json",
-            r#"{"error":"the request body is too large"}"#,
+            r#"{"error":"The request body is too large"}"#,
         ),
     ];
     for (method, path, headers, content_type, expected) in doors {

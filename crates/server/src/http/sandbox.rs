@@ -160,9 +160,8 @@ fn handset(digits: &str) -> Result<u64, Fault> {
 }
 
 async fn body<T: for<'de> Deserialize<'de>>(app: &App, request: Request) -> Result<T, Fault> {
-    let incoming = Incoming::read(app, request)
-        .await
-        .map_err(|status| fault(status, "the request body is too large"))?;
+    let incoming =
+        Incoming::read(app, request).await.map_err(|why| fault(why.status(), why.text()))?;
     serde_json::from_slice(&incoming.body).map_err(|_| {
         fault(StatusCode::BAD_REQUEST, "the request body is not the JSON expected here")
     })

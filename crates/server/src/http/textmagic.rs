@@ -311,9 +311,7 @@ async fn sender_ids(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn read(app: &App, request: Request) -> Result<Incoming, WireError> {
-    Incoming::read(app, request)
-        .await
-        .map_err(|status| WireError::common(status, "The request body is too large."))
+    Incoming::read(app, request).await.map_err(|why| WireError::common(why.status(), why.text()))
 }
 
 /// Both header pairs are accepted: `X-TM-Username` with `X-TM-Key`, and HTTP Basic. The answer

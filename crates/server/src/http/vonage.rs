@@ -179,7 +179,7 @@ fn idempotency(
 async fn read(app: &App, request: Request) -> Result<Incoming, WireError> {
     Incoming::read(app, request)
         .await
-        .map_err(|http| WireError { http, ..WireError::invalid("The request body is too large") })
+        .map_err(|why| WireError { http: why.status(), ..WireError::invalid(why.text()) })
 }
 
 fn decode(incoming: &Incoming, format: Format) -> Result<Params, WireError> {

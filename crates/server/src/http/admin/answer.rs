@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::Door;
 use super::problem::Problem;
 use crate::directory::{Account, Directory, numbering};
+use crate::http::Unreadable;
 use crate::http::{App, Incoming, auth};
 use crate::store::IdempotencyKey;
 
@@ -57,7 +58,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let incoming = Incoming::read(app, request).await.map_err(|_| too_large())?;
+        let incoming = Incoming::read(app, request).await.map_err(unreadable)?;
         parse(&incoming.body).map(Self)
     }
 }
@@ -73,7 +74,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Repeatable<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let path = request.uri().path().to_owned();
-        let incoming = Incoming::read(app, request).await.map_err(|_| too_large())?;
+        let incoming = Incoming::read(app, request).await.map_err(unreadable)?;
         let idempotency = incoming
             .idempotency(app, &path)
             .map_err(|_| Problem::malformed("The Idempotency-Key must be 1 to 255 characters."))?;
@@ -86,8 +87,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::malformed(format!("The request body is wrong: {error}.")))
 }
 
-fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large.")
+fn unreadable(why: Unreadable) -> Problem {
+    let code = match why {
+        Unreadable::TooLarge => "too_large",
+        Unreadable::Broken | Unreadable::TooSlow => "malformed",
+    };
+    Problem::new(why.status(), code, why.text())
 }
 
 /// What the path names; a name of the wrong form names nothing.

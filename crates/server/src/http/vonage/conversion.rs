@@ -21,9 +21,8 @@ use crate::store::StoreError;
 /// What the identifier names tells which channel it was, so the two do the same.
 pub(super) async fn convert(State(app): State<Arc<App>>, request: Request) -> Response {
     let answer = async {
-        let incoming = Incoming::read(&app, request)
-            .await
-            .map_err(|status| fault(status, "the request body is too large"))?;
+        let incoming =
+            Incoming::read(&app, request).await.map_err(|why| fault(why.status(), why.text()))?;
         let params = Params::decode(&incoming.query, incoming.content_type(), &incoming.body)
             .map_err(|error| fault(BAD_PARAMS, &format!("cannot {error}")))?;
         let account = login::authenticate(&app, &incoming, &params).map_err(not_let_in)?;
