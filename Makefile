@@ -18,7 +18,7 @@ check: ## Formatting, lints, licences.
 	cargo deny --log-level error check bans licenses sources
 
 unit: ## The engine, the store, the doors over the real binary, restarts.
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	sh interop/setup.sh

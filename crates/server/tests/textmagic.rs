@@ -215,7 +215,7 @@ async fn every_path_that_leads_nowhere_is_answered_in_json() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_answered_in_the_words_of_its_door() {
+async fn a_body_that_never_comes_is_missed_in_the_words_of_its_door() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("countersign.toml");
     std::fs::write(&config, "server = { header_timeout_ms = 100, request_timeout_ms = 100 }")
@@ -230,17 +230,17 @@ async fn a_request_that_takes_too_long_is_answered_in_the_words_of_its_door() {
         "/sandbox/v1/clock",
     ] {
         let (head, body) = stall(&server, path).await;
-        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
         let hardened = head.contains("x-content-type-options: nosniff");
         assert_eq!(hardened, path.starts_with("/sc") || path.starts_with("/conv"), "{head}");
         told = format!("{told}{path} {body}\n");
     }
     insta::assert_snapshot!(told, @r#"
-    /api/v2/verify {"code":503,"errors":null,"message":"The request took too long."}
-    /sc/us/2fa/json {"message-count":"1","messages":[{"status":"5","error-text":"Server Error"}]}
-    /sc/us/2fa/xml <?xml version='1.0' encoding='UTF-8' ?><mt-submission-response><messages count='1'><message><status>5</status><errorText>Server Error</errorText></message></messages></mt-submission-response>
-    /conversions/sms {"error-code":"503","error-code-label":"the request took too long","error_title":"the request took too long"}
-    /sandbox/v1/clock {"error":"the request took too long"}
+    /api/v2/verify {"code":408,"errors":{"common":["The request body came too slowly"],"fields":{}},"message":"Validation Failed"}
+    /sc/us/2fa/json {"message-count":"1","messages":[{"status":"3","error-text":"The request body came too slowly"}]}
+    /sc/us/2fa/xml <?xml version='1.0' encoding='UTF-8' ?><mt-submission-response><messages count='1'><message><status>3</status><errorText>The request body came too slowly</errorText></message></messages></mt-submission-response>
+    /conversions/sms {"error-code":"408","error-code-label":"The request body came too slowly","error_title":"The request body came too slowly"}
+    /sandbox/v1/clock {"error":"The request body came too slowly"}
     "#);
 }
 
