@@ -17,8 +17,8 @@ use crate::store::{Busy, WebhookJob};
 #[derive(Default)]
 pub(super) struct Traffic {
     limits: Limits,
-    /// The account and endpoint of each webhook that is under way.
-    under_way: HashMap<i64, (AccountId, u64)>,
+    /// The account, the endpoint and the number of earlier tries of each webhook under way.
+    under_way: HashMap<i64, (AccountId, u64, u32)>,
     /// How many are under way of an account.
     of_account: HashMap<AccountId, usize>,
     /// How many are under way to an endpoint.
@@ -78,12 +78,18 @@ impl Traffic {
     /// Takes in what was claimed, to be handed out by [`Traffic::depart`].
     ///
     /// A webhook that is under way already is left out: its lease ran out while it was, because
-    /// the clock was moved, and what becomes of it will be settled all the same.
+    /// the clock was moved, and what becomes of it will be settled all the same. One that has been
+    /// tried once more than the one under way is the next try: the earlier is settled, and its
+    /// end has not been noticed yet.
     pub(super) fn arrive(&mut self, leased: Leased) {
-        if !self.under_way.contains_key(&leased.job.id) {
-            let held = self.held.entry(leased.job.account).or_default();
-            held.endpoints.entry(leased.job.endpoint).or_default().push_back(leased);
+        let under_way = self.under_way.get(&leased.job.id).map(|(_, _, tries)| *tries);
+        match under_way {
+            Some(tries) if leased.job.tries <= tries => return,
+            Some(tries) => self.finish(leased.job.id, tries),
+            None => {}
         }
+        let held = self.held.entry(leased.job.account).or_default();
+        held.endpoints.entry(leased.job.endpoint).or_default().push_back(leased);
     }
 
     /// Returns a webhook that may be sent now, and counts it as under way.
@@ -96,7 +102,7 @@ impl Traffic {
             let Some(leased) = self.take(account, endpoint) else { continue };
             if leased.until >= lease_past {
                 self.last = Some(account);
-                self.under_way.insert(leased.job.id, (account, endpoint));
+                self.under_way.insert(leased.job.id, (account, endpoint, leased.job.tries));
                 *self.of_account.entry(account).or_default() += 1;
                 *self.to_endpoint.entry(endpoint).or_default() += 1;
                 return Some(leased.job);
@@ -105,9 +111,13 @@ impl Traffic {
         None
     }
 
-    /// Takes note that a webhook is no longer under way.
-    pub(super) fn finish(&mut self, webhook: i64) {
-        if let Some((account, endpoint)) = self.under_way.remove(&webhook) {
+    /// Takes note that a webhook is no longer under way in the try that followed so many others.
+    pub(super) fn finish(&mut self, webhook: i64, tries: u32) {
+        let Some((account, endpoint, begun)) = self.under_way.get(&webhook).copied() else {
+            return;
+        };
+        if begun == tries {
+            self.under_way.remove(&webhook);
             count_down(&mut self.of_account, account);
             count_down(&mut self.to_endpoint, endpoint);
         }
@@ -241,10 +251,10 @@ mod tests {
         let mut traffic = traffic(10, 1);
         (1..=2).for_each(|id| traffic.arrive(leased(id, SLOW)));
         assert_eq!(departures(&mut traffic, NOW), [1]);
-        traffic.finish(1);
+        traffic.finish(1, 0);
         assert_eq!(traffic.busy().endpoints, BTreeSet::from([SLOW]), "the second has not gone yet");
         assert_eq!(departures(&mut traffic, NOW), [2]);
-        traffic.finish(2);
+        traffic.finish(2, 0);
         assert_eq!((traffic.room(), traffic.busy().endpoints), (10, BTreeSet::new()));
     }
 
@@ -256,7 +266,7 @@ mod tests {
         traffic.arrive(leased_for(BOB, 21, 21));
         assert_eq!(departures(&mut traffic, NOW), [1, 21, 2]);
         assert_eq!((traffic.room(), traffic.busy().accounts), (5, BTreeSet::from([ALICE])));
-        traffic.finish(1);
+        traffic.finish(1, 0);
         assert_eq!(departures(&mut traffic, NOW), [3]);
     }
 
@@ -269,7 +279,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(job) = traffic.depart(NOW) {
             order.push(job.id);
-            traffic.finish(job.id);
+            traffic.finish(job.id, 0);
         }
         assert_eq!(order, [1, 21, 2, 22, 3]);
     }
@@ -284,7 +294,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(job) = traffic.depart(NOW) {
             order.push(job.id);
-            traffic.finish(job.id);
+            traffic.finish(job.id, 0);
         }
         assert_eq!(order, [1, 11, 2, 12]);
     }
@@ -305,5 +315,22 @@ mod tests {
         assert_eq!(departures(&mut traffic, NOW), [1]);
         traffic.arrive(leased(1, SLOW));
         assert!(departures(&mut traffic, NOW).is_empty());
+    }
+
+    #[test]
+    fn the_next_try_of_a_webhook_may_come_before_the_end_of_the_last_was_noticed() {
+        let mut traffic = traffic(8, 8);
+        traffic.arrive(leased(1, 7));
+        assert!(traffic.depart(NOW).is_some());
+        traffic.arrive(leased(1, 7));
+        assert!(traffic.depart(NOW).is_none(), "the same try is under way");
+        let mut next = leased(1, 7);
+        next.job.tries += 1;
+        traffic.arrive(next);
+        assert_eq!(traffic.depart(NOW).map(|job| job.tries), Some(1));
+        traffic.finish(1, 0);
+        assert_eq!(traffic.room(), 7, "the end of the earlier try does not end this one");
+        traffic.finish(1, 1);
+        assert_eq!(traffic.room(), 8);
     }
 }

@@ -23,7 +23,7 @@ pub struct Worker {
     tries: Arc<Tries>,
     traffic: Traffic,
     /// Each answers with its webhook's id.
-    under_way: JoinSet<i64>,
+    under_way: JoinSet<(i64, u32)>,
     /// Longer than the slowest exchange.
     exchange_max: Duration,
     grace: Duration,
@@ -119,9 +119,9 @@ impl Worker {
         {
             let tries = Arc::clone(&self.tries);
             self.under_way.spawn(async move {
-                let id = job.id;
+                let this = (job.id, job.tries);
                 tries.make(job).await;
-                id
+                this
             });
         }
     }
@@ -144,9 +144,9 @@ impl Worker {
         (due > now).then(|| due.min(now.after(TICK)))
     }
 
-    fn finish(&mut self, done: Result<i64, JoinError>) {
+    fn finish(&mut self, done: Result<(i64, u32), JoinError>) {
         match done {
-            Ok(webhook) => self.traffic.finish(webhook),
+            Ok((webhook, tries)) => self.traffic.finish(webhook, tries),
             // The state is on disk, and a clean start from it is the recovery that is tested.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
