@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use engine::{Numbering, PhoneNumber};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -144,7 +143,6 @@ impl Server {
         demo_account: bool,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        warm_numbers();
         let directories = Directories::open(
             Arc::clone(&store),
             Sealer::new(&ring),
@@ -264,13 +262,6 @@ async fn failure(task: &mut JoinHandle<()>) {
 async fn finish(task: JoinHandle<()>) {
     if !task.is_finished() {
         let _ = task.await;
-    }
-}
-
-/// Reads the numbering plans before the first request has to wait for it.
-fn warm_numbers() {
-    for number in ["+12015550123", "+447400123456"] {
-        let _ = PhoneNumber::parse(number, None, Numbering::WithFiction);
     }
 }
 
