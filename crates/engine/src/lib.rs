@@ -12,6 +12,7 @@
 
 mod address;
 mod admission;
+mod attempt;
 mod code;
 mod ids;
 mod limit;
@@ -31,6 +32,10 @@ pub use address::{
     SenderName, choose_originator,
 };
 pub use admission::{Admitted, CountryPolicy, Facts, Limits, admit};
+pub use attempt::{
+    Attempt, Call, Decision, Handover, PASSED_OVER_MAX, PartReceipts, Passage, PassedOver,
+    Progress, Then, Unconfirmed,
+};
 pub use code::{Code, TypedCode};
 pub use ids::{AccountId, AttemptId, Bucket, MessageId, PARTS_MAX, Subject, VerificationId};
 pub use limit::{Limit, Tat};
@@ -41,8 +46,7 @@ pub use refusal::Refusal;
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
 pub use verification::{
-    Attempt, Check, NewVerification, Outcome, Progress, Verdict, Verification, VerificationRecord,
-    VerificationState,
+    Check, NewVerification, Outcome, Verdict, Verification, VerificationRecord, VerificationState,
 };
 pub use wording::{Locale, SecretText};
 pub use workflow::{Channel, Policy, Step, Timing, TimingError, Workflow};

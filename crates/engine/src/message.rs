@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::RESENDS_MAX;
 use crate::{
-    AccountId, Amount, AttemptId, Channel, Conversion, Corrupt, ErrorCode, Machine, MessageId,
-    Notice, Output, Receipt, ReceiptStatus, SecretText, Subject, SubmitOutcome, Timestamp,
+    AccountId, Amount, AttemptId, Channel, Conversion, Corrupt, ErrorCode, Handover, Machine,
+    MessageId, Notice, Output, Passage, Receipt, ReceiptStatus, SecretText, Subject, SubmitOutcome,
+    Then, Timestamp, Unconfirmed,
 };
 
 /// One PIN message of the 2FA API: the account chose the PIN and checks it itself.
@@ -33,6 +35,8 @@ pub struct NewMessage {
     pub price: Amount,
     /// The rendered text, with the PIN.
     pub text: SecretText,
+    /// What follows when nobody knows whether a carrier took it; it just waits if `None`.
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 /// Everything about a message but its text: what is stored.
@@ -54,9 +58,12 @@ pub struct MessageRecord {
     pub status: MessageStatus,
     /// When it got there.
     pub status_at: Timestamp,
-    /// The link that took it.
+    /// The way it went.
+    #[serde(flatten)]
+    pub passage: Passage,
+    /// What follows when nobody knows whether a carrier took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
+    pub unconfirmed: Option<Unconfirmed>,
     /// What the account told us about its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
@@ -104,7 +111,8 @@ impl Message {
             price: new.price,
             status: MessageStatus::Queued,
             status_at: now,
-            link: None,
+            passage: Passage::default(),
+            unconfirmed: new.unconfirmed,
             conversion: None,
         };
         Self { record, text: Some(new.text), outputs }
@@ -118,7 +126,15 @@ impl Message {
         if record.status == MessageStatus::Queued && text.is_none() {
             return Err(Corrupt("a queued message has no text"));
         }
-        if text.is_some() && (record.status.is_final() || record.link.is_some()) {
+        let may_be_sent = match record.status {
+            MessageStatus::Queued => true,
+            MessageStatus::Unconfirmed => record.unconfirmed.is_some(),
+            MessageStatus::Submitted => false,
+            MessageStatus::Reported(receipt) => {
+                !receipt.status.is_final() && record.passage.link.is_none()
+            }
+        };
+        if text.is_some() && !may_be_sent {
             return Err(Corrupt("a message that needs no sending still has its text"));
         }
         Ok(Self { record, text, outputs: VecDeque::new() })
@@ -140,21 +156,33 @@ impl Message {
     }
 
     /// Takes note of what a link did with the attempt.
-    pub fn handle_submitted(&mut self, link: &str, outcome: SubmitOutcome, now: Timestamp) {
-        self.record.link.get_or_insert_with(|| link.to_owned());
-        self.text = None;
+    pub fn handle_submitted(&mut self, handover: &Handover, now: Timestamp) {
         // A receipt that overtook the confirmation already says more than it, and what a carrier
         // has taken once is not undone by what became of a second copy.
         if matches!(self.record.status, MessageStatus::Reported(_) | MessageStatus::Submitted) {
+            self.record.passage.note(handover, false);
+            self.text = None;
             return;
         }
+        self.record.passage.note(handover, true);
         self.record.status_at = now;
-        match outcome {
+        match handover.outcome {
             SubmitOutcome::Accepted => self.record.status = MessageStatus::Submitted,
             SubmitOutcome::Unknown => self.record.status = MessageStatus::Unconfirmed,
             SubmitOutcome::Rejected(error) => {
                 self.report(Receipt { status: ReceiptStatus::Rejected, error }, now);
             }
+        }
+        if self.resend_at().is_none() {
+            self.text = None;
+        }
+    }
+
+    /// Takes note of a delivery receipt of one part, counted from zero.
+    pub fn handle_part_receipt(&mut self, part: u8, receipt: Receipt, now: Timestamp) {
+        let parts = self.record.parts;
+        if let Some(whole) = self.record.passage.part_receipts.fold(part, parts, receipt) {
+            self.handle_receipt(whole, now);
         }
     }
 
@@ -174,19 +202,43 @@ impl Message {
 
     /// Gives the message up once it is due. Calling it early, late or twice is harmless.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        if self.record.status.is_final() || now < self.record.expires_at {
+        if self.record.status.is_final() {
+            return;
+        }
+        if now < self.record.expires_at {
+            if self.resend_at().is_some_and(|at| at <= now) {
+                self.resend(now);
+            }
             return;
         }
         self.outputs.push_back(Output::Withdraw { attempt: attempt_id(self.record.id) });
         self.report(Receipt { status: ReceiptStatus::Expired, error: ErrorCode::UNKNOWN }, now);
     }
 
-    fn report(&mut self, receipt: Receipt, now: Timestamp) {
-        self.record.status = MessageStatus::Reported(receipt);
+    /// Returns when a message that nobody could confirm is sent once more, if it is.
+    fn resend_at(&self) -> Option<Timestamp> {
+        let policy = self.record.unconfirmed?;
+        let waits = self.record.status == MessageStatus::Unconfirmed
+            && policy.then == Then::NextLink
+            && self.record.passage.resends < RESENDS_MAX;
+        waits.then(|| self.record.status_at.after(policy.wait))
+    }
+
+    fn resend(&mut self, now: Timestamp) {
+        self.record.status = MessageStatus::Queued;
         self.record.status_at = now;
-        if receipt.status.is_final() {
+        self.record.passage.resends = self.record.passage.resends.saturating_add(1);
+        let attempt = attempt_id(self.record.id);
+        self.outputs.push_back(Output::Send { attempt, channel: Channel::Sms });
+    }
+
+    fn report(&mut self, receipt: Receipt, now: Timestamp) {
+        // What is told of a message that was handed over shows that a carrier has it.
+        if receipt.status.is_final() || self.record.passage.link.is_some() {
             self.text = None;
         }
+        self.record.status = MessageStatus::Reported(receipt);
+        self.record.status_at = now;
         self.outputs.push_back(Output::Notify(Notice::Receipt(receipt)));
     }
 }
@@ -197,7 +249,9 @@ impl Machine for Message {
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
-        (!self.record.status.is_final()).then_some(self.record.expires_at)
+        let expires_at = self.record.expires_at;
+        let next = self.resend_at().map_or(expires_at, |at| at.min(expires_at));
+        (!self.record.status.is_final()).then_some(next)
     }
 }
 
@@ -216,10 +270,13 @@ mod tests {
     fn what_a_carrier_has_taken_is_not_undone_by_a_second_copy() {
         for second in [SubmitOutcome::Rejected(ErrorCode::UNREACHABLE), SubmitOutcome::Unknown] {
             let mut machine = started();
-            machine.handle_submitted("first", SubmitOutcome::Accepted, NOW);
-            machine.handle_submitted("second", second, NOW.after(Duration::from_secs(1)));
+            machine.handle_submitted(&Handover::new("first", SubmitOutcome::Accepted), NOW);
+            machine.handle_submitted(
+                &Handover::new("second", second),
+                NOW.after(Duration::from_secs(1)),
+            );
             assert_eq!(machine.record().status, MessageStatus::Submitted, "after {second:?}");
-            assert_eq!(machine.record().link.as_deref(), Some("first"));
+            assert_eq!(machine.record().passage.link.as_deref(), Some("first"));
             assert_eq!(machine.poll_output(), None, "nothing is told");
         }
     }
@@ -234,8 +291,7 @@ mod tests {
             MessageRecord { status: MessageStatus::Reported(receipt), ..record.clone() };
         assert!(Message::restore(delivered.clone(), Some(text.clone())).is_err(), "not wiped");
         assert!(Message::restore(delivered, None).is_ok());
-        let link = Some("link".to_owned());
-        let taken = MessageRecord { status: MessageStatus::Submitted, link, ..record };
+        let taken = MessageRecord { status: MessageStatus::Submitted, ..record };
         assert!(Message::restore(taken.clone(), Some(text)).is_err(), "a carrier has it");
         assert!(Message::restore(taken, None).is_ok());
     }
@@ -256,6 +312,7 @@ mod tests {
             parts: 1,
             price: Amount::ZERO,
             text: SecretText::concat(&["Your PIN is 4815"]),
+            unconfirmed: None,
         };
         Turn::take(Message::start(new, NOW), |_| ()).0.machine
     }

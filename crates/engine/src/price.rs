@@ -14,6 +14,12 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// Whether it is nothing.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Wraps a number of 10^-8 units.
     pub const fn from_units(units: i64) -> Self {
         Self(units)

@@ -1,14 +1,16 @@
 //! The state machine of one verification.
 
+mod record;
+
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
+use crate::attempt::RESENDS_MAX;
 use crate::{
-    AccountId, Amount, AttemptId, Channel, Code, Conversion, Corrupt, Machine, Notice, Output,
-    Policy, Receipt, ReceiptStatus, Refusal, Subject, SubmitOutcome, Timestamp, TypedCode,
-    VerificationId,
+    AccountId, Amount, Attempt, AttemptId, Call, Channel, Code, Conversion, Corrupt, Handover,
+    Machine, Notice, Output, Passage, Policy, Progress, Receipt, ReceiptStatus, Refusal, Subject,
+    SubmitOutcome, Then, Timestamp, TypedCode, VerificationId,
 };
+pub use record::{Check, Outcome, Verdict, VerificationRecord, VerificationState};
 
 /// One request to prove that a user holds a phone number, from its start to its only end.
 #[derive(Debug)]
@@ -32,187 +34,6 @@ pub struct NewVerification {
     pub price: Amount,
     /// The code to prove.
     pub code: Code,
-}
-
-/// Everything about a verification but its code: what is stored.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct VerificationRecord {
-    /// Its name.
-    pub id: VerificationId,
-    /// Who pays.
-    pub account: AccountId,
-    /// When it started.
-    pub created_at: Timestamp,
-    /// The rules it runs under.
-    pub policy: Policy,
-    /// What its success costs.
-    pub price: Amount,
-    /// Where it stands.
-    pub state: VerificationState,
-    /// What was sent, in order.
-    pub attempts: Vec<Attempt>,
-    /// What was typed, in order. The typed codes themselves are never kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checks: Vec<Check>,
-    /// What the account told us about its user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversion: Option<Conversion>,
-}
-
-impl VerificationRecord {
-    /// Proves that a stored record could have come about.
-    fn prove(&self, has_code: bool) -> Result<(), Corrupt> {
-        let Some(last) = self.attempts.len().checked_sub(1).and_then(|i| u8::try_from(i).ok())
-        else {
-            return Err(Corrupt("a verification has at least one attempt"));
-        };
-        let step = |index: u8| self.policy.workflow.step(index);
-        if !(0..=last)
-            .zip(&self.attempts)
-            .all(|(i, a)| step(i).map(|s| s.channel) == Some(a.channel))
-        {
-            return Err(Corrupt("the attempts do not match the workflow"));
-        }
-        let right = self.checks.iter().rposition(|check| check.right);
-        let spent = self.checks.len() >= usize::from(self.policy.checks_max.max(1));
-        match self.state {
-            VerificationState::Open { .. } if !has_code => {
-                Err(Corrupt("an open verification has no code"))
-            }
-            VerificationState::Open { .. } if right.is_some() || spent => {
-                Err(Corrupt("an open verification has the checks of one that ended"))
-            }
-            VerificationState::Open { step, .. } if step != last => {
-                Err(Corrupt("the attempts do not match the step"))
-            }
-            VerificationState::Open { step: current, next_step_at: Some(_), .. }
-                if step(current.saturating_add(1)).is_none() =>
-            {
-                Err(Corrupt("a step is due that the workflow does not have"))
-            }
-            VerificationState::Ended { .. } if has_code => {
-                Err(Corrupt("an ended verification still has its code"))
-            }
-            VerificationState::Ended { outcome, .. }
-                if (outcome == Outcome::Verified) != right.is_some() =>
-            {
-                Err(Corrupt("the checks do not match the outcome"))
-            }
-            VerificationState::Open { .. } | VerificationState::Ended { .. } => Ok(()),
-        }
-    }
-}
-
-/// Where a verification stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VerificationState {
-    /// The code can be typed.
-    Open {
-        /// The step that was sent last.
-        step: u8,
-        /// When the next step is due, if there is one.
-        next_step_at: Option<Timestamp>,
-        /// When it ends by itself.
-        expires_at: Timestamp,
-    },
-    /// It is over.
-    Ended {
-        /// How.
-        outcome: Outcome,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// The end of a verification, as told to the account. There is exactly one per verification.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// The account cancelled it.
-    Cancelled,
-    /// Nobody typed the right code in time.
-    Expired,
-    /// Too many wrong codes were typed.
-    Failed,
-    /// The right code was typed.
-    Verified,
-}
-
-impl Outcome {
-    /// Returns the outcome's name in webhooks, metrics and the admin API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Verified => "verified",
-        }
-    }
-}
-
-/// One send of the code over a channel.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// The channel it went over.
-    pub channel: Channel,
-    /// When it was due.
-    pub queued_at: Timestamp,
-    /// How far it got.
-    pub progress: Progress,
-    /// When it got there.
-    pub progress_at: Timestamp,
-    /// The link that took it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
-}
-
-/// How far an attempt got.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Progress {
-    /// It waits for a link.
-    Queued,
-    /// The carrier took it.
-    Submitted,
-    /// Nobody knows whether the carrier took it.
-    Unconfirmed,
-    /// A receipt told of it.
-    Reported(Receipt),
-    /// The verification ended before it was sent.
-    Withdrawn,
-}
-
-impl Progress {
-    fn is_final(self) -> bool {
-        match self {
-            Self::Reported(receipt) => receipt.status.is_final(),
-            Self::Queued | Self::Submitted | Self::Unconfirmed | Self::Withdrawn => false,
-        }
-    }
-}
-
-/// One code that the user typed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// Names the request that brought it, so that the same request is never counted twice.
-    pub nonce: u64,
-    /// When it came.
-    pub at: Timestamp,
-    /// Whether it was right.
-    pub right: bool,
-}
-
-/// The answer to a check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// The code is right; the verification has ended.
-    Match,
-    /// The code is wrong.
-    Mismatch {
-        /// How many more checks there may be; at zero the verification has failed.
-        checks_left: u8,
-    },
 }
 
 impl Verification {
@@ -308,25 +129,19 @@ impl Verification {
     }
 
     /// Takes note of what a link did with an attempt.
-    pub fn handle_submitted(
-        &mut self,
-        step: u8,
-        link: &str,
-        outcome: SubmitOutcome,
-        now: Timestamp,
-    ) {
+    pub fn handle_submitted(&mut self, step: u8, handover: &Handover, now: Timestamp) {
         let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else {
             return;
         };
         // A receipt that overtook the confirmation already says more than it, and what a carrier
         // has taken once is not undone by what became of a second copy.
         if matches!(attempt.progress, Progress::Reported(_) | Progress::Submitted) {
-            attempt.link.get_or_insert_with(|| link.to_owned());
+            attempt.passage.note(handover, false);
             return;
         }
-        attempt.link = Some(link.to_owned());
+        attempt.passage.note(handover, true);
         attempt.progress_at = now;
-        match outcome {
+        match handover.outcome {
             SubmitOutcome::Accepted => attempt.progress = Progress::Submitted,
             SubmitOutcome::Unknown => attempt.progress = Progress::Unconfirmed,
             SubmitOutcome::Rejected(error) => {
@@ -353,6 +168,29 @@ impl Verification {
         }
     }
 
+    /// Takes note of a delivery receipt of one part, counted from zero, of an attempt of several.
+    pub fn handle_part_receipt(
+        &mut self,
+        step: u8,
+        part: u8,
+        parts: u8,
+        receipt: Receipt,
+        now: Timestamp,
+    ) {
+        let attempt = self.record.attempts.get_mut(usize::from(step));
+        let whole = attempt.and_then(|a| a.passage.part_receipts.fold(part, parts, receipt));
+        if let Some(receipt) = whole {
+            self.handle_receipt(step, receipt, now);
+        }
+    }
+
+    /// Takes note of the call that an attempt made.
+    pub fn handle_call(&mut self, step: u8, call: Call) {
+        if let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) {
+            attempt.call = Some(call);
+        }
+    }
+
     /// Takes note of what the account says about its user; the last word counts.
     pub fn handle_conversion(&mut self, conversion: Conversion) {
         self.record.conversion = Some(conversion);
@@ -366,6 +204,41 @@ impl Verification {
             && at <= now
         {
             self.send_step(step.saturating_add(1), now);
+        }
+        if let Some((at, then)) = self.unconfirmed()
+            && at <= now
+        {
+            self.clear_up(then, now);
+        }
+    }
+
+    /// Returns until when the current attempt waits to be confirmed, and what follows then.
+    fn unconfirmed(&self) -> Option<(Timestamp, Then)> {
+        let VerificationState::Open { step, .. } = self.record.state else { return None };
+        let policy = self.record.policy.unconfirmed?;
+        let attempt = self.record.attempts.get(usize::from(step))?;
+        let more = match policy.then {
+            Then::NextStep => self.record.policy.workflow.step(step.saturating_add(1)).is_some(),
+            Then::NextLink => attempt.passage.resends < RESENDS_MAX,
+        };
+        let waits = attempt.progress == Progress::Unconfirmed && more;
+        waits.then(|| (attempt.progress_at.after(policy.wait), policy.then))
+    }
+
+    /// Goes on after an attempt of which no receipt has told in time.
+    fn clear_up(&mut self, then: Then, now: Timestamp) {
+        let VerificationState::Open { step, .. } = self.record.state else { return };
+        match then {
+            Then::NextStep => self.move_on_from(step, now),
+            Then::NextLink => {
+                let id = self.attempt_id(step);
+                let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else { return };
+                attempt.progress = Progress::Queued;
+                attempt.progress_at = now;
+                attempt.passage.resends = attempt.passage.resends.saturating_add(1);
+                let channel = attempt.channel;
+                self.outputs.push_back(Output::Send { attempt: id, channel });
+            }
         }
     }
 
@@ -435,7 +308,8 @@ impl Verification {
             queued_at: now,
             progress: Progress::Queued,
             progress_at: now,
-            link: None,
+            passage: Passage::default(),
+            call: None,
         });
         let attempt = self.attempt_id(index);
         self.outputs.push_back(Output::Send { attempt, channel: next.channel });
@@ -480,7 +354,8 @@ impl Machine for Verification {
     fn poll_timeout(&self) -> Option<Timestamp> {
         match self.record.state {
             VerificationState::Open { next_step_at, expires_at, .. } => {
-                Some(next_step_at.map_or(expires_at, |at| at.min(expires_at)))
+                let unconfirmed = self.unconfirmed().map(|(at, _)| at);
+                [Some(expires_at), next_step_at, unconfirmed].into_iter().flatten().min()
             }
             VerificationState::Ended { .. } => None,
         }
@@ -498,11 +373,15 @@ mod tests {
     fn what_a_carrier_has_taken_is_not_undone_by_a_second_copy() {
         for second in [SubmitOutcome::Rejected(ErrorCode::UNREACHABLE), SubmitOutcome::Unknown] {
             let mut machine = started();
-            machine.handle_submitted(0, "first", SubmitOutcome::Accepted, NOW);
-            machine.handle_submitted(0, "second", second, NOW.after(Duration::from_secs(1)));
+            machine.handle_submitted(0, &Handover::new("first", SubmitOutcome::Accepted), NOW);
+            machine.handle_submitted(
+                0,
+                &Handover::new("second", second),
+                NOW.after(Duration::from_secs(1)),
+            );
             let attempt = machine.record().attempts.first().unwrap();
             assert_eq!(attempt.progress, Progress::Submitted, "after {second:?}");
-            assert_eq!(attempt.link.as_deref(), Some("first"));
+            assert_eq!(attempt.passage.link.as_deref(), Some("first"));
             assert_eq!(machine.record().attempts.len(), 1, "no step was skipped");
         }
     }
@@ -510,9 +389,44 @@ mod tests {
     #[test]
     fn the_answer_to_what_nobody_could_confirm_still_counts() {
         let mut machine = started();
-        machine.handle_submitted(0, "link", SubmitOutcome::Unknown, NOW);
-        machine.handle_submitted(0, "link", SubmitOutcome::Rejected(ErrorCode::GENERAL), NOW);
+        let rejected = SubmitOutcome::Rejected(ErrorCode::GENERAL);
+        machine.handle_submitted(0, &Handover::new("link", SubmitOutcome::Unknown), NOW);
+        machine.handle_submitted(0, &Handover::new("link", rejected), NOW);
         assert_eq!(machine.record().attempts.len(), 2);
+    }
+
+    #[test]
+    fn an_unconfirmed_attempt_moves_on_after_its_wait_if_the_operator_wishes() {
+        let mut machine = unconfirmed(Then::NextStep);
+        let at = NOW.after(Duration::from_secs(20));
+        assert_eq!(machine.poll_timeout(), Some(at), "before the step is due");
+        machine.handle_timeout(at.before(Duration::from_millis(1)));
+        assert_eq!(machine.record().attempts.len(), 1);
+        machine.handle_timeout(at);
+        assert_eq!(machine.record().attempts.len(), 2);
+    }
+
+    #[test]
+    fn an_unconfirmed_attempt_is_sent_once_more_if_the_operator_wishes() {
+        let mut machine = unconfirmed(Then::NextLink);
+        let at = NOW.after(Duration::from_secs(20));
+        let (turn, ()) = Turn::take(machine, |machine| machine.handle_timeout(at));
+        let attempt =
+            AttemptId { subject: Subject::Verification(turn.machine.record().id), step: 0 };
+        assert_eq!(turn.outputs, [Output::Send { attempt, channel: Channel::Sms }]);
+        machine = turn.machine;
+        machine.handle_submitted(0, &Handover::new("second", SubmitOutcome::Unknown), at);
+        let step_at = NOW.after(Duration::from_mins(1));
+        assert_eq!(machine.poll_timeout(), Some(step_at), "not a third time");
+    }
+
+    #[test]
+    fn a_receipt_clears_an_unconfirmed_attempt_up() {
+        let mut machine = unconfirmed(Then::NextStep);
+        let delivered = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        machine.handle_receipt(0, delivered, NOW);
+        machine.handle_timeout(NOW.after(Duration::from_secs(20)));
+        assert_eq!(machine.record().attempts.len(), 1);
     }
 
     #[test]
@@ -581,6 +495,15 @@ mod tests {
         assert_eq!(withdrawn, [&Output::Withdraw { attempt: call }], "the call, not the message");
     }
 
+    /// A verification whose first attempt nobody could confirm, and is waited for 20 seconds.
+    fn unconfirmed(then: Then) -> Verification {
+        let mut machine = started();
+        let wait = Duration::from_secs(20);
+        machine.record.policy.unconfirmed = Some(crate::Unconfirmed { wait, then });
+        machine.handle_submitted(0, &Handover::new("link", SubmitOutcome::Unknown), NOW);
+        machine
+    }
+
     fn started() -> Verification {
         let new = NewVerification {
             id: VerificationId::from_u128(1),
@@ -590,6 +513,7 @@ mod tests {
                 lifetime: Duration::from_mins(5),
                 cancel_after: Duration::from_secs(30),
                 checks_max: 3,
+                unconfirmed: None,
             },
             price: Amount::from_units(5),
             code: Code::parse("4815").unwrap(),

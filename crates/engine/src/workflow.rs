@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Unconfirmed;
 use crate::timer::millis;
 
 /// A way to reach a phone.
@@ -103,6 +104,10 @@ pub struct Policy {
     pub cancel_after: Duration,
     /// How many wrong checks end the verification, 1 to 10.
     pub checks_max: u8,
+    /// What follows when nobody knows whether a carrier took an attempt; the workflow just goes on
+    /// in its time if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 /// What one request may change of its account's timing.

@@ -8,10 +8,11 @@ use core::time::Duration;
 use std::hash::{BuildHasher as _, RandomState};
 
 use engine::{
-    AccountId, Amount, AttemptId, Channel, Code, Conversion, ErrorCode, Machine, Message,
+    AccountId, Amount, AttemptId, Channel, Code, Conversion, ErrorCode, Handover, Machine, Message,
     MessageId, MessageStatus, NewMessage, NewVerification, Notice, Outcome, Output, Policy,
-    Progress, Receipt, ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Timestamp,
-    Turn, TypedCode, Verdict, Verification, VerificationId, VerificationState, Workflow,
+    Progress, Receipt, ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Then,
+    Timestamp, Turn, TypedCode, Unconfirmed, Verdict, Verification, VerificationId,
+    VerificationState, Workflow,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -61,6 +62,7 @@ enum VerificationEvent {
     Cancel,
     Submitted { step: u8, outcome: SubmitOutcome },
     Receipt { step: u8, receipt: Receipt },
+    PartReceipt { step: u8, part: u8, receipt: Receipt },
     Conversion { converted: bool },
     Timeout,
 }
@@ -76,6 +78,7 @@ enum Typed {
 enum MessageEvent {
     Submitted { outcome: SubmitOutcome },
     Receipt { receipt: Receipt },
+    PartReceipt { part: u8, receipt: Receipt },
     Conversion { converted: bool },
     Timeout,
 }
@@ -88,6 +91,7 @@ struct Watched {
     twin: Verification,
     now: Timestamp,
     sends: Vec<Channel>,
+    sent_again: Vec<u8>,
     withdrawn: Vec<u8>,
     charged: Vec<Amount>,
     outcomes: Vec<(Outcome, Timestamp)>,
@@ -107,6 +111,7 @@ impl Watched {
             twin,
             now: START,
             sends: Vec::new(),
+            sent_again: Vec::new(),
             withdrawn: Vec::new(),
             charged: Vec::new(),
             outcomes: Vec::new(),
@@ -156,6 +161,9 @@ impl Watched {
         assert!(!had_ended || outputs.is_empty(), "after the end nothing comes out: {outputs:?}");
         for output in outputs {
             match *output {
+                Output::Send { attempt, .. } if usize::from(attempt.step) < self.sends.len() => {
+                    self.invariant_only_the_unconfirmed_is_sent_again(attempt.step);
+                }
                 Output::Send { attempt, channel } => {
                     assert_eq!(usize::from(attempt.step), self.sends.len(), "once and in order");
                     let step = self.new.policy.workflow.step(attempt.step).unwrap();
@@ -178,6 +186,14 @@ impl Watched {
             }
         }
         assert_eq!(self.sends.len(), self.machine.record().attempts.len(), "all is on record");
+    }
+
+    fn invariant_only_the_unconfirmed_is_sent_again(&mut self, step: u8) {
+        let policy = self.new.policy.unconfirmed.unwrap();
+        assert_eq!(policy.then, Then::NextLink, "only if the operator wishes it");
+        assert_eq!(usize::from(step) + 1, self.sends.len(), "only the current step");
+        assert!(!self.sent_again.contains(&step), "and only once");
+        self.sent_again.push(step);
     }
 
     fn invariant_an_end_is_an_end(&self) {
@@ -241,7 +257,7 @@ impl Watched {
     }
 
     fn invariant_it_ends_in_time(&mut self) {
-        for _ in 0..=STEPS_MAX {
+        for _ in 0..=STEPS_MAX + 1 {
             let Some(at) = self.machine.poll_timeout() else { break };
             self.now = self.now.max(at);
             self.happen(VerificationEvent::Timeout);
@@ -307,9 +323,13 @@ impl WatchedMessage {
                     assert!(matches!(event, MessageEvent::Timeout), "only what is given up");
                     assert!(now >= self.new.expires_at);
                 }
-                Output::Send { .. } | Output::Charge { .. } => {
-                    panic!("a message is sent and charged once, at its start: {output:?}")
+                Output::Send { .. } => {
+                    let wish = self.new.unconfirmed.map(|policy| policy.then);
+                    assert_eq!(wish, Some(Then::NextLink), "only if the operator wishes it");
+                    assert_eq!(before.status, MessageStatus::Unconfirmed);
+                    assert_eq!(record.passage.resends, 1, "and only once");
                 }
+                Output::Charge { .. } => panic!("a message is charged once, at its start"),
                 Output::Notify(Notice::Outcome(_)) => panic!("a message has no outcome"),
             }
         }
@@ -319,11 +339,20 @@ impl WatchedMessage {
         }
         let told_last = self.told.last().is_some_and(|receipt| receipt.status.is_final());
         assert_eq!(record.status.is_final(), told_last, "the end is told");
-        let timer = (!record.status.is_final()).then_some(self.new.expires_at);
-        assert_eq!(self.machine.poll_timeout(), timer, "no timer after the end");
-        let carrier_has_it = record.link.is_some();
-        let wiped = self.machine.text().is_none();
-        assert_eq!(wiped, carrier_has_it || record.status.is_final(), "the text goes in time");
+        let timer = self.machine.poll_timeout();
+        assert_eq!(timer.is_none(), record.status.is_final(), "no timer after the end");
+        assert!(timer.is_none_or(|at| at <= self.new.expires_at));
+        let may_be_sent = match record.status {
+            MessageStatus::Queued => true,
+            MessageStatus::Unconfirmed => {
+                self.new.unconfirmed.is_some_and(|policy| policy.then == Then::NextLink)
+                    && record.passage.resends == 0
+            }
+            MessageStatus::Submitted => false,
+            // A receipt that overtook the confirmation of the submit.
+            MessageStatus::Reported(r) => !r.status.is_final() && record.passage.link.is_none(),
+        };
+        assert_eq!(self.machine.text().is_some(), may_be_sent, "the text goes in time");
         if matches!(event, MessageEvent::Timeout) {
             let machine = replace_message(&mut self.machine, &self.new);
             let (turn, ()) = Turn::take(machine, |machine| machine.handle_timeout(now));
@@ -334,7 +363,8 @@ impl WatchedMessage {
     }
 
     fn invariant_it_ends_in_time(&mut self) {
-        if let Some(at) = self.machine.poll_timeout() {
+        for _ in 0..2 {
+            let Some(at) = self.machine.poll_timeout() else { break };
             self.now = self.now.max(at);
             self.happen(MessageEvent::Timeout);
         }
@@ -354,9 +384,12 @@ fn apply(machine: &mut Verification, event: &VerificationEvent, now: Timestamp) 
         }
         VerificationEvent::Cancel => return Some(machine.cancel(now).map(|()| None)),
         VerificationEvent::Submitted { step, outcome } => {
-            machine.handle_submitted(step, "link", outcome, now);
+            machine.handle_submitted(step, &Handover::new("link", outcome), now);
         }
         VerificationEvent::Receipt { step, receipt } => machine.handle_receipt(step, receipt, now),
+        VerificationEvent::PartReceipt { step, part, receipt } => {
+            machine.handle_part_receipt(step, part, PARTS, receipt, now);
+        }
         VerificationEvent::Conversion { converted } => {
             machine.handle_conversion(Conversion { converted, at: now });
         }
@@ -367,8 +400,13 @@ fn apply(machine: &mut Verification, event: &VerificationEvent, now: Timestamp) 
 
 fn apply_to_message(machine: &mut Message, event: &MessageEvent, now: Timestamp) {
     match *event {
-        MessageEvent::Submitted { outcome } => machine.handle_submitted("link", outcome, now),
+        MessageEvent::Submitted { outcome } => {
+            machine.handle_submitted(&Handover::new("link", outcome), now);
+        }
         MessageEvent::Receipt { receipt } => machine.handle_receipt(receipt, now),
+        MessageEvent::PartReceipt { part, receipt } => {
+            machine.handle_part_receipt(part, receipt, now);
+        }
         MessageEvent::Conversion { converted } => {
             machine.handle_conversion(Conversion { converted, at: now });
         }
@@ -447,6 +485,9 @@ fn verification_event() -> impl Strategy<Value = VerificationEvent> {
             .prop_map(|(step, outcome)| VerificationEvent::Submitted { step, outcome }),
         4 => (step, receipt())
             .prop_map(|(step, receipt)| VerificationEvent::Receipt { step, receipt }),
+        2 => (0..=STEPS_MAX, 0..PARTS, receipt()).prop_map(|(step, part, receipt)| {
+            VerificationEvent::PartReceipt { step, part, receipt }
+        }),
         1 => any::<bool>().prop_map(|converted| VerificationEvent::Conversion { converted }),
         4 => Just(VerificationEvent::Timeout),
     ]
@@ -456,6 +497,8 @@ fn message_event() -> impl Strategy<Value = MessageEvent> {
     prop_oneof![
         2 => submit_outcome().prop_map(|outcome| MessageEvent::Submitted { outcome }),
         4 => receipt().prop_map(|receipt| MessageEvent::Receipt { receipt }),
+        4 => (0_u8..16, receipt())
+            .prop_map(|(part, receipt)| MessageEvent::PartReceipt { part, receipt }),
         1 => any::<bool>().prop_map(|converted| MessageEvent::Conversion { converted }),
         2 => Just(MessageEvent::Timeout),
     ]
@@ -495,8 +538,9 @@ fn new_verification() -> impl Strategy<Value = NewVerification> {
         0_u64..300_000,
         1_u8..=10,
         prop_oneof![Just(0_i64), 1_i64..1000],
+        unconfirmed(),
     )
-        .prop_map(|((first, rest), lifetime, cancel_after, checks_max, price)| {
+        .prop_map(|((first, rest), lifetime, cancel_after, checks_max, price, unconfirmed)| {
             NewVerification {
                 id: VerificationId::from_u128(1),
                 account: AccountId(1),
@@ -505,6 +549,7 @@ fn new_verification() -> impl Strategy<Value = NewVerification> {
                     lifetime: Duration::from_millis(lifetime),
                     cancel_after: Duration::from_millis(cancel_after),
                     checks_max,
+                    unconfirmed,
                 },
                 price: Amount::from_units(price),
                 code: Code::parse("0042").unwrap(),
@@ -513,16 +558,25 @@ fn new_verification() -> impl Strategy<Value = NewVerification> {
 }
 
 fn new_message() -> impl Strategy<Value = NewMessage> {
-    (1_u64..300_000, 1_u8..=16, prop_oneof![Just(0_i64), 1_i64..1000]).prop_map(
-        |(lifetime, parts, price)| NewMessage {
+    let price = prop_oneof![Just(0_i64), 1_i64..1000];
+    (1_u64..300_000, 1_u8..=16, price, unconfirmed()).prop_map(
+        |(lifetime, parts, price, unconfirmed)| NewMessage {
             id: MessageId::from_u64(0x10),
             account: AccountId(1),
             expires_at: START.after(Duration::from_millis(lifetime)),
             parts,
             price: Amount::from_units(price),
             text: SecretText::concat(&["Your PIN is 4815"]),
+            unconfirmed,
         },
     )
+}
+
+fn unconfirmed() -> impl Strategy<Value = Option<Unconfirmed>> {
+    let then = prop_oneof![Just(Then::NextStep), Just(Then::NextLink)];
+    let policy = (1_u64..120_000, then)
+        .prop_map(|(wait, then)| Unconfirmed { wait: Duration::from_millis(wait), then });
+    prop::option::of(policy)
 }
 
 /// Draws a seed if the environment names none, and tells it: what is told is shown with a failure.
@@ -537,6 +591,8 @@ fn config() -> ProptestConfig {
     eprintln!("replay: PROPTEST_RNG_SEED={seed} cargo test -p engine --test properties");
     ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
 }
+
+const PARTS: u8 = 2;
 
 const START: Timestamp = Timestamp::from_millis(1_795_300_000_000);
 

@@ -6,10 +6,10 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use engine::{
-    AccountId, Amount, Attempt, Channel, Code, ErrorCode, Machine, Message, MessageId,
+    AccountId, Amount, Attempt, Channel, Code, ErrorCode, Handover, Machine, Message, MessageId,
     MessageStatus, NewMessage, NewVerification, Notice, Output, Policy, Progress, Receipt,
-    ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Timestamp, Turn, TypedCode,
-    Verdict, Verification, VerificationId, Workflow,
+    ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Then, Timestamp, Turn,
+    TypedCode, Unconfirmed, Verdict, Verification, VerificationId, Workflow,
 };
 
 /// Plays a script and compares what came of it; `/` in the expected text is a new line.
@@ -142,7 +142,8 @@ fn tell_verification(
             return Some(machine.cancel(now).map_or_else(refused, |()| "done".to_owned()));
         }
         ["submitted", step, outcome] => {
-            machine.handle_submitted(step.parse().unwrap(), "link", submit_outcome(outcome), now);
+            let handover = Handover::new("link", submit_outcome(outcome));
+            machine.handle_submitted(step.parse().unwrap(), &handover, now);
         }
         ["receipt", step, status] => {
             machine.handle_receipt(step.parse().unwrap(), receipt(status), now);
@@ -167,7 +168,9 @@ fn tell_verification(
 fn tell_message(machine: &mut Message, command: &[&str], now: Timestamp) -> Option<String> {
     match *command {
         [] => machine.handle_timeout(now),
-        ["submitted", outcome] => machine.handle_submitted("link", submit_outcome(outcome), now),
+        ["submitted", outcome] => {
+            machine.handle_submitted(&Handover::new("link", submit_outcome(outcome)), now);
+        }
         ["receipt", status] => machine.handle_receipt(receipt(status), now),
         ["timer"] => return Some(timer(machine)),
         ["text"] => {
@@ -194,6 +197,7 @@ fn new_verification(options: &[&str]) -> NewVerification {
     let (mut wait, mut price, mut checks_max) = (60, 5, 3);
     let mut channels = Vec::new();
     let mut preset = None;
+    let mut unconfirmed = None;
     let mut options = options.iter();
     while let Some(&option) = options.next() {
         let mut value = || options.next().unwrap();
@@ -201,6 +205,14 @@ fn new_verification(options: &[&str]) -> NewVerification {
             "every" => wait = seconds(value()),
             "price" => price = value().parse().unwrap(),
             "checks" => checks_max = value().parse().unwrap(),
+            "unconfirmed" => {
+                let then = match *value() {
+                    "next-step" => Then::NextStep,
+                    "next-link" => Then::NextLink,
+                    other => panic!("what follows is no {other:?}"),
+                };
+                unconfirmed = Some(Unconfirmed { wait: Duration::from_secs(20), then });
+            }
             "preset" => preset = Some(value().parse().unwrap()),
             list => channels.extend(list.split(',').map(channel)),
         }
@@ -219,6 +231,7 @@ fn new_verification(options: &[&str]) -> NewVerification {
             lifetime: Duration::from_mins(5),
             cancel_after: Duration::from_secs(30),
             checks_max,
+            unconfirmed,
         },
         price: Amount::from_units(price),
         code: Code::parse("0042").unwrap(),
@@ -238,6 +251,7 @@ fn new_message(options: &[&str], now: Timestamp) -> NewMessage {
         parts: 1,
         price: Amount::from_units(price),
         text: SecretText::concat(&["Your PIN is 4815"]),
+        unconfirmed: None,
     }
 }
 
