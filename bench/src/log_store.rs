@@ -8,14 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use countersign::seal::Sealer;
 use countersign::store::{
-    Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
-    Due, Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob,
-    Settlement, StartMessage, StartVerification, Started, Store, StoreError, SubmitReport,
-    VerificationView, WebhookJob, Woken,
+    Balance, Busy, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook,
+    DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement, ReceiptReport, Reply,
+    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use engine::{
-    AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp,
-    VerificationId,
+    AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
 };
 
 use crate::journal::Journal;
@@ -82,7 +81,7 @@ impl Store for LogStore {
     }
 
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
-        self.write(|machines, entry| machines.receipt(report, entry))
+        self.write(move |machines, entry| machines.receipt(&report, entry))
     }
 
     fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken> {
@@ -151,7 +150,11 @@ impl Store for LogStore {
         missing()
     }
 
-    fn postpone(&self, _attempt: AttemptId, _due_at: Timestamp) -> Reply<'_, ()> {
+    fn postpone(&self, _postponement: Postponement) -> Reply<'_, ()> {
+        missing()
+    }
+
+    fn carrier_receipt(&self, _receipt: CarrierReceipt) -> Reply<'_, Effects> {
         missing()
     }
 

@@ -124,6 +124,8 @@ impl Machines {
                         content: Content::Text(text.clone()),
                         expires_at: turn.machine.record().expires_at,
                         tries: 0,
+                        passed_over: Vec::new(),
+                        avoid: None,
                     });
                 }
                 Output::Charge { amount } => self.fund(account, -amount),
@@ -159,18 +161,18 @@ impl Machines {
         let AttemptId { subject, step } = report.attempt;
         // What comes after the end is written down as well, as a real store does.
         put_attempt(entry, b's', report.attempt, report.now);
-        put_text(entry, report.link.as_bytes());
+        put_text(entry, report.handover.link.as_bytes());
         match subject {
             Subject::Verification(id) => {
                 let turn = self.turn(id, |machine| {
-                    machine.handle_submitted(step, &report.link, report.outcome, report.now);
+                    machine.handle_submitted(step, &report.handover, report.now);
                 });
                 turn.map(|((), effects)| effects).unwrap_or_default()
             }
             Subject::Message(id) => {
                 if let Some(message) = self.messages.remove(&id) {
                     let (turn, ()) = Turn::take(message, |machine| {
-                        machine.handle_submitted(&report.link, report.outcome, report.now);
+                        machine.handle_submitted(&report.handover, report.now);
                     });
                     self.keep_message(id, turn);
                 }
@@ -179,21 +181,22 @@ impl Machines {
         }
     }
 
-    pub(super) fn receipt(&mut self, report: ReceiptReport, entry: &mut Vec<u8>) -> Effects {
+    pub(super) fn receipt(&mut self, report: &ReceiptReport, entry: &mut Vec<u8>) -> Effects {
         let AttemptId { subject, step } = report.attempt;
+        let Some(receipt) = report.receipt else { return Effects::default() };
         put_attempt(entry, b'r', report.attempt, report.now);
-        put_text(entry, report.receipt.status.as_str().as_bytes());
+        put_text(entry, receipt.status.as_str().as_bytes());
         match subject {
             Subject::Verification(id) => {
                 let turn = self.turn(id, |machine| {
-                    machine.handle_receipt(step, report.receipt, report.now);
+                    machine.handle_receipt(step, receipt, report.now);
                 });
                 turn.map(|((), effects)| effects).unwrap_or_default()
             }
             Subject::Message(id) => {
                 if let Some(message) = self.messages.remove(&id) {
                     let (turn, ()) = Turn::take(message, |machine| {
-                        machine.handle_receipt(report.receipt, report.now);
+                        machine.handle_receipt(receipt, report.now);
                     });
                     self.keep_message(id, turn);
                 }
@@ -294,6 +297,8 @@ impl Machines {
                         },
                         expires_at: record.created_at.after(record.policy.lifetime),
                         tries: 0,
+                        passed_over: Vec::new(),
+                        avoid: None,
                     });
                 }
                 Output::Withdraw { attempt } => effects.withdrawals.push(attempt),

@@ -76,7 +76,7 @@ impl Passage {
     pub(crate) fn note(&mut self, handover: &Handover, is_first: bool) {
         if is_first || self.link.is_none() {
             self.link = Some(handover.link.clone());
-            self.decision.route = handover.decision.route.clone();
+            self.decision.route.clone_from(&handover.decision.route);
             self.cost = handover.cost;
         }
         let room = PASSED_OVER_MAX.saturating_sub(self.decision.passed_over.len());

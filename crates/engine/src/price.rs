@@ -15,7 +15,6 @@ impl Amount {
     pub const ZERO: Self = Self(0);
 
     /// Whether it is nothing.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     pub const fn is_zero(&self) -> bool {
         self.0 == 0
     }

@@ -1,28 +1,43 @@
-//! The way out: picks a link for each attempt, hands it over, and reports what became of it.
+//! The way out: picks links for each attempt, hands it over, and reports what became of it.
 
+pub mod gate;
+mod hand_over;
+pub mod routing;
 pub mod sandbox;
+pub mod start;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use engine::wording::{self, AppendedLine, Template};
-use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, SubmitOutcome, Timestamp};
+use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, Timestamp};
+use serde::Serialize;
 
-use crate::directory::Account;
+use crate::clock::Stopwatch;
 use crate::driver::Driver;
-use crate::store::{Content, SendJob, StoreError};
-use crate::telemetry::Label;
+use crate::store::{CarrierPart, SendJob};
+use crate::telemetry::{Label, Metrics};
+use gate::Gate;
+use routing::Routing;
 
-/// One live connection of a channel to a carrier.
+/// One way to a carrier.
 pub trait Link: Send + Sync {
     /// Its name in the configuration, in logs and on attempts.
     fn name(&self) -> &str;
 
+    /// What kind of link it is: `smpp`, `http`, `sip`, `sandbox`.
+    fn kind(&self) -> &'static str;
+
     /// Whether it carries a channel.
     fn carries(&self, channel: Channel) -> bool;
+
+    /// Whether it could take an attempt now.
+    ///
+    /// # Errors
+    /// Why not, in a few words for the operator: `it is down`, `its window is full`.
+    fn ready(&self) -> Result<(), String>;
 
     /// Hands an attempt to the carrier. It may be asked twice for the same attempt after a crash.
     fn submit(&self, dispatch: Dispatch) -> Pin<Box<dyn Future<Output = Submission> + Send + '_>>;
@@ -32,6 +47,53 @@ pub trait Link: Send + Sync {
 
     /// The mobile network that it reaches, as MCC and MNC.
     fn network(&self) -> &str;
+
+    /// How it stands, for the operator.
+    fn state(&self) -> LinkState;
+
+    /// Ends its connections once what is under way has ended; answers when that is done.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// How a link stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkState {
+    /// Whether it has a connection that works; a link that needs none is up.
+    pub standing: Standing,
+    /// Since when.
+    pub since: Timestamp,
+    /// What went wrong last, in a few words without secrets.
+    pub last_error: Option<String>,
+    /// How many hand-overs wait for the carrier's answer.
+    pub in_flight: usize,
+    /// How many connections work, of how many there should be.
+    pub connections: (usize, usize),
+}
+
+/// Whether a link works.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It works.
+    Up,
+    /// It is trying to.
+    Connecting,
+    /// It does not, and tries again later.
+    Down,
+    /// Only the operator can help: the credentials are refused.
+    Refused,
+}
+
+impl Standing {
+    /// Returns the standing's name in the admin API and the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Connecting => "connecting",
+            Self::Down => "down",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// An attempt on its way to a carrier.
@@ -45,28 +107,100 @@ pub struct Dispatch {
     pub number: u64,
     /// Who it is from.
     pub originator: Option<String>,
-    /// What to write or speak.
+    /// What to write, or the transcript of what to speak.
     pub text: SecretText,
+    /// What to speak, in a call.
+    pub spoken: Option<Spoken>,
     /// After this, it is worthless.
     pub expires_at: Timestamp,
+    /// Told when the bytes go out.
+    pub timing: Timing,
+}
+
+/// What a voice needs to speak a code.
+#[derive(Clone, Debug)]
+pub struct Spoken {
+    /// The locale to speak.
+    pub locale: Locale,
+    /// The brand to name.
+    pub brand: String,
+    /// The code.
+    pub code: Code,
+}
+
+/// Measures the time to submit: from an acknowledged request to the bytes on the wire.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// `None` where nobody waits since a request: a retry, an attempt found after a restart.
+    started: Option<Stopwatch>,
+    metrics: Arc<Metrics>,
+}
+
+impl Timing {
+    /// Tells that the attempt's bytes have been written.
+    pub fn written(&self, link: &str) {
+        if let Some(started) = self.started {
+            self.metrics.time_to_submit(&Label::link(link), started.elapsed());
+        }
+    }
 }
 
 /// What became of a hand-over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Submission {
-    /// The carrier took it.
-    Accepted,
-    /// The carrier refused it for good.
+    /// The carrier took it, and calls its parts so.
+    Accepted(Vec<CarrierPart>),
+    /// The carrier refused it for good, for a reason that no other carrier would see otherwise.
     Rejected(ErrorCode),
-    /// It certainly did not get there, and may later.
-    NotSent,
-    /// Nobody knows.
-    Unknown,
+    /// The carrier refused it for a reason of its own; another link may take it.
+    LinkRefused(String),
+    /// It certainly did not get there, and may later, or over another link.
+    NotSent {
+        /// Why, in a few words for the operator.
+        reason: String,
+        /// When to try again, if the link knows.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows. The names, if any, are for finding its receipts.
+    Unknown(Vec<CarrierPart>),
+}
+
+/// Where links find the driver, to report what carriers tell them; empty until the server is put
+/// together and once it has ended.
+#[derive(Clone, Debug, Default)]
+pub struct Reports(Arc<OnceLock<Weak<Driver>>>);
+
+impl Reports {
+    /// Lets links report to a driver; only the first call counts.
+    pub fn connect(&self, driver: &Arc<Driver>) {
+        let _ = self.0.set(Arc::downgrade(driver));
+    }
+
+    /// Returns the driver while there is one.
+    pub fn driver(&self) -> Option<Arc<Driver>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+/// The links that there are now, and the routes over them.
+#[derive(Default)]
+pub struct Ways {
+    /// The links, by name.
+    pub gates: Vec<Arc<Gate>>,
+    /// The routes.
+    pub routing: Routing,
+}
+
+impl Ways {
+    /// Returns a link.
+    pub fn gate(&self, name: &str) -> Option<Arc<Gate>> {
+        self.gates.iter().find(|gate| gate.link.name() == name).map(Arc::clone)
+    }
 }
 
 /// All links.
 pub struct Channels {
-    links: Vec<Arc<dyn Link>>,
+    ways: RwLock<Arc<Ways>>,
     in_flight: Arc<InFlight>,
 }
 
@@ -75,26 +209,37 @@ pub struct Channels {
 struct InFlight(Mutex<HashMap<AttemptId, bool>>);
 
 /// Takes an attempt off the list however its task ends.
-struct HandOver {
+struct InFlightAttempt {
     in_flight: Arc<InFlight>,
     attempt: AttemptId,
 }
 
 impl Channels {
-    /// Sends over these links, the first that carries a channel first.
-    pub fn new(links: Vec<Arc<dyn Link>>) -> Self {
-        Self { links, in_flight: Arc::default() }
+    /// Sends over these links.
+    pub fn new(ways: Ways) -> Self {
+        Self { ways: RwLock::new(Arc::new(ways)), in_flight: Arc::default() }
+    }
+
+    /// Returns the links as they are now.
+    pub fn ways(&self) -> Arc<Ways> {
+        Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the links and routes; what is under way goes on over the old ones.
+    pub fn replace(&self, ways: Ways) {
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ways);
     }
 
     /// Whether anything leads out on a channel.
     pub fn reach(&self, channel: Channel) -> bool {
-        self.links.iter().any(|link| link.carries(channel))
+        self.ways().gates.iter().any(|gate| gate.link.carries(channel))
     }
 
     /// The network that messages are said to reach before any carrier has told.
     pub fn network(&self) -> String {
-        let first = self.links.iter().find(|link| link.carries(Channel::Sms));
-        first.map_or(NO_NETWORK, |link| link.network()).to_owned()
+        let ways = self.ways();
+        let first = ways.gates.iter().find(|gate| gate.link.carries(Channel::Sms));
+        first.map_or(NO_NETWORK, |gate| gate.link.network()).to_owned()
     }
 
     /// Returns how many attempts are being handed over.
@@ -112,35 +257,33 @@ impl Channels {
         if let Some(withdrawn) = self.in_flight.lock().get_mut(&attempt) {
             *withdrawn = true;
         }
-        for link in &self.links {
-            link.withdraw(attempt);
+        for gate in &self.ways().gates {
+            gate.link.withdraw(attempt);
         }
     }
 
     /// Hands an attempt over in the background. It is on the outbox, so nothing is lost if this
-    /// process ends first.
-    pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob) {
-        let Some((hand_over, others)) = HandOver::begin(&self.in_flight, job.attempt) else {
+    /// process ends first. `acknowledged` tells whether a request has just been answered for it.
+    pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob, acknowledged: bool) {
+        let Some((in_flight, others)) = InFlightAttempt::begin(&self.in_flight, job.attempt) else {
             // Its lease ran out under way. Whoever is at it will report; nobody begins anew.
             return;
         };
         let driver = Arc::clone(driver);
+        let started = acknowledged.then(Stopwatch::start);
+        let timing = Timing { started, metrics: Arc::clone(&driver.metrics) };
         tokio::spawn(async move {
             let attempt = job.attempt;
-            let full = others >= IN_FLIGHT_MAX;
-            let done = if full {
-                postpone(&driver, &job).await
+            let done = if others >= IN_FLIGHT_MAX {
+                let passed_over = job.passed_over.clone();
+                hand_over::postpone(&driver, &job, None, passed_over).await
             } else {
-                send(&driver, job, &hand_over).await
+                hand_over::run(&driver, job, timing, &in_flight).await
             };
             if let Err(error) = done {
                 tracing::error!(attempt.id = %attempt, %error, "cannot report an attempt");
             }
         });
-    }
-
-    fn link_for(&self, channel: Channel) -> Option<Arc<dyn Link>> {
-        self.links.iter().find(|link| link.carries(channel)).map(Arc::clone)
     }
 }
 
@@ -150,7 +293,7 @@ impl InFlight {
     }
 }
 
-impl HandOver {
+impl InFlightAttempt {
     /// Puts an attempt on the list and tells how many others there are, unless it is there.
     fn begin(in_flight: &Arc<InFlight>, attempt: AttemptId) -> Option<(Self, usize)> {
         let mut list = in_flight.lock();
@@ -168,142 +311,14 @@ impl HandOver {
     }
 }
 
-impl Drop for HandOver {
+impl Drop for InFlightAttempt {
     fn drop(&mut self) {
         self.in_flight.lock().remove(&self.attempt);
     }
 }
-
-async fn send(driver: &Arc<Driver>, job: SendJob, hand_over: &HandOver) -> Result<(), StoreError> {
-    let attempt = job.attempt;
-    let channel = job.channel;
-    let Some(link) = driver.channels.link_for(channel) else {
-        let outcome = SubmitOutcome::Rejected(ErrorCode::UNROUTABLE);
-        return report(driver, attempt, NO_LINK, outcome).await;
-    };
-    let directory = driver.directories.current();
-    let text = directory.account(job.account).and_then(|account| text(account, &job));
-    let Some(text) = text else {
-        let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
-        return report(driver, attempt, link.name(), outcome).await;
-    };
-    if hand_over.is_withdrawn() {
-        // Its verification has ended, and took it off the outbox.
-        return Ok(());
-    }
-    let expired = job.expires_at <= driver.clock.now();
-    let dispatch = Dispatch {
-        attempt,
-        channel,
-        number: job.number,
-        originator: job.originator.clone(),
-        text,
-        expires_at: job.expires_at,
-    };
-    let submission = if expired {
-        Submission::Rejected(ErrorCode::GENERAL)
-    } else {
-        link.submit(dispatch).await
-    };
-    let (outcome, result) = match submission {
-        Submission::Accepted => (SubmitOutcome::Accepted, "accepted"),
-        Submission::Rejected(error) => (SubmitOutcome::Rejected(error), "rejected"),
-        Submission::Unknown => (SubmitOutcome::Unknown, "unknown"),
-        Submission::NotSent if job.tries >= TRIES_MAX => {
-            (SubmitOutcome::Rejected(ErrorCode::UNREACHABLE), "given_up")
-        }
-        Submission::NotSent => {
-            driver.metrics.attempt(channel.as_str(), &Label::link(link.name()), "not_sent");
-            return postpone(driver, &job).await;
-        }
-    };
-    driver.metrics.attempt(channel.as_str(), &Label::link(link.name()), result);
-    report(driver, attempt, link.name(), outcome).await
-}
-
-/// Tells what became of an attempt, again and again while the store has too much to do: an attempt
-/// that a carrier took and that is not recorded would be sent a second time.
-async fn report(
-    driver: &Arc<Driver>,
-    attempt: AttemptId,
-    link: &str,
-    outcome: SubmitOutcome,
-) -> Result<(), StoreError> {
-    for _ in 0..REPORTS_MAX {
-        match driver.handle_submitted(attempt, link, outcome).await {
-            Err(StoreError::Busy { .. } | StoreError::Unavailable(_)) => {
-                tokio::time::sleep(REPORT_RETRY).await;
-            }
-            done @ (Ok(()) | Err(StoreError::Stopped | StoreError::Corrupt { .. })) => return done,
-        }
-    }
-    driver.handle_submitted(attempt, link, outcome).await
-}
-
-/// Tries again in a moment, doubling up to [`RETRY_MAX`].
-async fn postpone(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
-    let wait = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
-    driver.store.postpone(job.attempt, driver.clock.now().after(wait)).await
-}
-
-fn text(account: &Account, job: &SendJob) -> Option<SecretText> {
-    let (code, brand, locale, lifetime) = match &job.content {
-        Content::Text(text) => return Some(text.clone()),
-        Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
-    };
-    match job.channel {
-        Channel::Voice => wording::spoken(locale, brand, code.reveal()).ok(),
-        Channel::Sms => {
-            let template = account.text(locale);
-            let minutes = lifetime.as_secs() / 60;
-            written(&template, account.last_line.as_ref(), brand, code, minutes)
-                .or_else(|| built_in(locale, brand, code, minutes))
-        }
-    }
-}
-
-/// A template of the account's may ask for what a verification does not have; its code must go
-/// out all the same.
-fn built_in(locale: Locale, brand: &str, code: &Code, minutes: u64) -> Option<SecretText> {
-    written(&Template::built_in(locale), None, brand, code, minutes)
-}
-
-fn written(
-    template: &Template,
-    last_line: Option<&AppendedLine>,
-    brand: &str,
-    code: &Code,
-    minutes: u64,
-) -> Option<SecretText> {
-    let minutes = minutes.to_string();
-    let value = |name: &str| match name {
-        wording::PIN => Some(code.reveal()),
-        wording::BRAND => Some(brand),
-        wording::PIN_EXPIRY => Some(minutes.as_str()),
-        _ => None,
-    };
-    let text = template.render(value).ok()?;
-    Some(match last_line {
-        Some(line) => line.append_to(&text, code.reveal()),
-        None => text,
-    })
-}
-
-/// The link of an attempt for which there was none.
-const NO_LINK: &str = "none";
 
 /// MCC 001 is for tests (ITU-T E.212): no network is known.
 const NO_NETWORK: &str = "00101";
 
 /// So many attempts are handed over at once; further ones wait on the outbox.
 const IN_FLIGHT_MAX: usize = 8192;
-
-/// An attempt that never got to a carrier is given up after so many tries.
-const TRIES_MAX: u32 = 8;
-
-/// A store that is busy for ten minutes will not be saved by asking it once more.
-const REPORTS_MAX: usize = 6000;
-const REPORT_RETRY: Duration = Duration::from_millis(100);
-
-const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! Configuration: one file and the environment, checked as a whole before anything starts.
 
+mod links;
 mod mistakes;
 mod network;
 mod ranges;
@@ -11,12 +12,16 @@ mod written;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use links::http::HttpConfig;
+pub use links::sip::SipConfig;
+pub use links::smpp::SmppConfig;
+pub use links::{Grade, LinkConfig, LinkKind, RouteConfig, SenderKind, Tier};
 pub use mistakes::{ConfigMistakes, Mistake};
 pub use network::Network;
 pub use sections::{
     AdminConfig, Config, ConversionBody, CountriesConfig, CurrencyConfig, DataConfig, EngineConfig,
     KeySource, LimitsConfig, LogConfig, LogFormat, LogLevel, SandboxConfig, ServerConfig,
-    StoreConfig, TextmagicConfig, VonageConfig, WebhookSchedule, WebhooksConfig,
+    StoreConfig, TextmagicConfig, UnconfirmedThen, VonageConfig, WebhookSchedule, WebhooksConfig,
 };
 
 impl Config {

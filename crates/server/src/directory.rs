@@ -116,6 +116,11 @@ impl Directories {
         }
     }
 
+    /// Reads a number from its digits, as they are stored; `None` if it is no number any more.
+    pub fn number(&self, digits: u64) -> Option<PhoneNumber> {
+        PhoneNumber::parse(&format!("+{digits}"), None, numbering(&self.shared.config)).ok()
+    }
+
     /// Makes changes that are computed from the directory as it is, and answers once all of them
     /// are durable and everybody sees them.
     ///
@@ -248,6 +253,7 @@ impl Account {
             lifetime: timing.lifetime_or(seconds(self.settings.lifetime_s, self.engine.lifetime)),
             cancel_after: self.cancel_after(),
             checks_max: self.settings.checks_max.unwrap_or(self.engine.checks_max),
+            unconfirmed: self.engine.unconfirmed(),
         })
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    AttemptId, Bucket, Channel, Code, Conversion, Locale, MessageId, NewMessage, NewVerification,
-    Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
-    Timestamp, Timing, TypedCode, Verdict, VerificationId,
+    AttemptId, Bucket, Call, Channel, Code, Conversion, Handover, Locale, MessageId, NewMessage,
+    NewVerification, Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject,
+    Timestamp, Timing, TypedCode, Unconfirmed, Verdict, VerificationId,
 };
 use tokio::sync::Notify as Signal;
 
@@ -14,8 +14,9 @@ use crate::channels::Channels;
 use crate::clock::{self, Clock};
 use crate::directory::{Account, Directories};
 use crate::store::{
-    CheckCode, Claim, Effects, IdempotencyKey, Lease, MessageDetails, Notify, ReceiptReport,
-    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
+    CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects, IdempotencyKey, Lease,
+    MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification, Started, Store,
+    StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
 
@@ -100,6 +101,8 @@ pub struct Driver {
     pub webhooks: Signal,
     /// How long messages wait for a final receipt.
     pub message_lifetime: Duration,
+    /// What follows when nobody knows whether a carrier took a message.
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 impl Driver {
@@ -225,6 +228,7 @@ impl Driver {
                 parts: request.parts,
                 price,
                 text: request.text,
+                unconfirmed: self.unconfirmed,
             },
             number: digits,
             keys: self.directories.number_keys(&request.number),
@@ -323,25 +327,24 @@ impl Driver {
         Ok(link.is_some())
     }
 
-    /// Takes note of what a link did with an attempt.
+    /// Takes note of what a link did with an attempt, and of what the carrier calls its parts.
     ///
     /// # Errors
     /// The store fails; the attempt's lease will run out, and it is taken up again.
     pub async fn handle_submitted(
         self: &Arc<Self>,
         attempt: AttemptId,
-        link: &str,
-        outcome: SubmitOutcome,
+        handover: Handover,
+        parts: Vec<CarrierPart>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let link = link.to_owned();
-        let report = SubmitReport { attempt, link, outcome, now, lease: lease(now) };
+        let report = SubmitReport { attempt, handover, parts, now, lease: lease(now) };
         let effects = self.store.submitted(report).await?;
         self.carry_out(effects);
         Ok(())
     }
 
-    /// Takes note of a delivery receipt.
+    /// Takes note of a delivery receipt, or of the call, of an attempt that its link knows by name.
     ///
     /// # Errors
     /// The store fails; whoever brought the receipt must bring it again.
@@ -349,11 +352,33 @@ impl Driver {
         self: &Arc<Self>,
         attempt: AttemptId,
         link: &str,
+        receipt: Option<Receipt>,
+        call: Option<Call>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let report = ReceiptReport { attempt, receipt, call, now, lease: lease(now) };
+        let effects = self.store.receipt(report).await?;
+        if let Some(receipt) = receipt {
+            self.metrics.receipt(&Label::link(link), receipt.status.as_str());
+        }
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// Takes note of a delivery receipt that names its attempt as the carrier does, by any of
+    /// `keys`, the best first.
+    ///
+    /// # Errors
+    /// The store fails; the carrier must bring the receipt again.
+    pub async fn handle_carrier_receipt(
+        self: &Arc<Self>,
+        link: &str,
+        keys: Vec<CarrierKey>,
         receipt: Receipt,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let report = ReceiptReport { attempt, receipt, now, lease: lease(now) };
-        let effects = self.store.receipt(report).await?;
+        let report = CarrierReceipt { keys, receipt, now, lease: lease(now) };
+        let effects = self.store.carrier_receipt(report).await?;
         self.metrics.receipt(&Label::link(link), receipt.status.as_str());
         self.carry_out(effects);
         Ok(())
@@ -371,7 +396,7 @@ impl Driver {
         let jobs = self.store.claim_sends(claim).await?;
         let count = woken.count + jobs.len();
         for job in jobs {
-            self.channels.dispatch(self, job);
+            self.channels.dispatch(self, job, false);
         }
         Ok(count)
     }
@@ -398,7 +423,7 @@ impl Driver {
             self.channels.withdraw(attempt);
         }
         for job in effects.sends {
-            self.channels.dispatch(self, job);
+            self.channels.dispatch(self, job, true);
         }
         for outcome in effects.outcomes {
             self.metrics.outcome(outcome.as_str());

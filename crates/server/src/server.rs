@@ -11,7 +11,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::channels::sandbox::{InboxError, Sandbox};
-use crate::channels::{Channels, Link};
+use crate::channels::start::{LinkContext, LinkError, start_ways};
+use crate::channels::{Channels, Link, Reports};
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
 use crate::demo;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The sandbox cannot be opened.
     #[error("open the sandbox: {0}")]
     Sandbox(#[from] InboxError),
+    /// A link cannot be started.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// Webhooks cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] SenderError),
@@ -150,16 +154,24 @@ impl Server {
             Arc::clone(&config),
         )
         .await?;
-        let links = sandbox.iter().map(|sandbox| Arc::clone(sandbox) as Arc<dyn Link>).collect();
+        let context = LinkContext {
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            reports: Reports::default(),
+        };
+        let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
+        let ways = start_ways(&config, handsets, &context)?;
         let driver = Arc::new(Driver {
             store,
             clock,
             directories,
-            channels: Channels::new(links),
+            channels: Channels::new(ways),
             metrics,
             webhooks: Notify::new(),
             message_lifetime: config.engine.message_lifetime,
+            unconfirmed: config.engine.unconfirmed(),
         });
+        context.reports.connect(&driver);
         let webhooks = Worker::new(Arc::clone(&driver), &config)?;
         let address = config.server.listen;
         let listener = TcpListener::bind(address)
@@ -305,6 +317,8 @@ async fn retain(app: Arc<App>) {
         let retention = Retention {
             ended_before: now.before(app.config.data.retention),
             answered_before: now.before(app.config.data.idempotency),
+            receipts_before: now.before(app.config.engine.message_lifetime + RECEIPTS_LATE_MAX),
+            early_before: now.before(EARLY_RECEIPTS_KEPT),
         };
         let pause = match app.driver.store.purge(retention, PURGE_ROWS).await {
             Ok(0) => PURGE_IDLE,
@@ -317,6 +331,13 @@ async fn retain(app: Arc<App>) {
         tokio::time::sleep(pause).await;
     }
 }
+
+/// A receipt that comes so long after the message was given up changes nothing any more.
+const RECEIPTS_LATE_MAX: Duration = Duration::from_hours(24);
+
+/// A receipt overtakes the answer to its submit by seconds, and by minutes where a node that died
+/// in between has to report the hand-over first.
+const EARLY_RECEIPTS_KEPT: Duration = Duration::from_mins(10);
 
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 

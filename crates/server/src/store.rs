@@ -9,20 +9,27 @@
 //! counts as one more try each time it is repeated.
 
 mod account;
+mod carrier;
 mod rows;
 pub mod sqlite;
+mod webhook;
 
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
-use std::collections::BTreeSet;
 
 use engine::{
     AccountId, Amount, AttemptId, Channel, Code, Conversion, Limits, MessageId, MessageRecord,
-    NewMessage, NewVerification, Outcome, Receipt, Refusal, SecretText, Subject, SubmitOutcome,
-    Timestamp, TypedCode, Verdict, VerificationId, VerificationRecord,
+    NewMessage, NewVerification, Outcome, PassedOver, Refusal, SecretText, Subject, Timestamp,
+    TypedCode, Verdict, VerificationId, VerificationRecord,
 };
 use serde::{Deserialize, Serialize};
+
+pub use carrier::{
+    CarrierKey, CarrierPart, CarrierReceipt, News, NewsEvent, Postponement, ReceiptReport,
+    SubmitReport,
+};
+pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob};
 
 pub use account::{
     AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
@@ -62,11 +69,15 @@ pub trait Store: Send + Sync {
     /// Takes note of what a link did with an attempt, and takes the attempt off the outbox.
     fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects>;
 
-    /// Puts an attempt that was not sent back on the outbox until `due_at`.
-    fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()>;
+    /// Puts an attempt that was not sent back on the outbox.
+    fn postpone(&self, postponement: Postponement) -> Reply<'_, ()>;
 
-    /// Takes note of a delivery receipt.
+    /// Takes note of a delivery receipt of an attempt that the link knows by name.
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects>;
+
+    /// Takes note of a delivery receipt that names its attempt as the carrier does. One that came
+    /// before the carrier's answer to the submit is kept until that has been reported.
+    fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects>;
 
     /// Keeps what an account says about its user; `None` if it has no such message or
     /// verification, else the link that carried it.
@@ -320,6 +331,8 @@ pub struct Effects {
     pub outcomes: Vec<Outcome>,
     /// Whether webhooks wait.
     pub webhooks: bool,
+    /// What became known of attempts.
+    pub news: Vec<News>,
 }
 
 impl Effects {
@@ -329,6 +342,7 @@ impl Effects {
         self.withdrawals.extend(other.withdrawals);
         self.outcomes.extend(other.outcomes);
         self.webhooks |= other.webhooks;
+        self.news.extend(other.news);
     }
 }
 
@@ -351,6 +365,10 @@ pub struct SendJob {
     pub expires_at: Timestamp,
     /// How often it was tried before.
     pub tries: u32,
+    /// The links that were passed over then, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// The link to avoid, because nobody knows whether it has sent this already.
+    pub avoid: Option<String>,
 }
 
 /// What an attempt says.
@@ -395,34 +413,6 @@ pub struct Checked {
     pub effects: Effects,
 }
 
-/// What a link did with an attempt.
-#[derive(Clone, Debug)]
-pub struct SubmitReport {
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The link.
-    pub link: String,
-    /// What became of it.
-    pub outcome: SubmitOutcome,
-    /// The time.
-    pub now: Timestamp,
-    /// Who sends what follows from it.
-    pub lease: Lease,
-}
-
-/// What a carrier reports of an attempt.
-#[derive(Clone, Copy, Debug)]
-pub struct ReceiptReport {
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The report.
-    pub receipt: Receipt,
-    /// The time.
-    pub now: Timestamp,
-    /// Who sends what follows from it.
-    pub lease: Lease,
-}
-
 /// Machines that were woken.
 #[derive(Clone, Debug, Default)]
 pub struct Woken {
@@ -441,101 +431,6 @@ pub struct Due {
     pub send: Option<Timestamp>,
     /// A webhook.
     pub webhook: Option<Timestamp>,
-}
-
-/// Who can be told nothing more at present.
-#[derive(Clone, Debug, Default)]
-pub struct Busy {
-    /// The accounts that have their share.
-    pub accounts: BTreeSet<AccountId>,
-    /// The keys of the endpoints that have theirs.
-    pub endpoints: BTreeSet<u64>,
-}
-
-/// One webhook to deliver.
-#[derive(Clone, Debug)]
-pub struct WebhookJob {
-    /// Its name, which stays the same over all tries.
-    pub id: i64,
-    /// Whose it is.
-    pub account: AccountId,
-    /// The endpoint's key, for [`Store::claim_webhooks`].
-    pub endpoint: u64,
-    /// Where to, if the request named it; else where the account says.
-    pub url: Option<String>,
-    /// When it came about.
-    pub created_at: Timestamp,
-    /// How often it was tried before.
-    pub tries: u32,
-    /// What it tells.
-    pub event: WebhookEvent,
-}
-
-/// What a webhook tells.
-#[derive(Clone, Debug)]
-pub enum WebhookEvent {
-    /// A receipt of one part of a message.
-    Receipt {
-        /// The message.
-        message: Box<MessageView>,
-        /// The part, counted from zero.
-        part: u8,
-        /// The receipt.
-        receipt: Receipt,
-        /// When it came.
-        at: Timestamp,
-    },
-    /// The outcome of a verification.
-    Outcome {
-        /// The verification.
-        verification: Box<VerificationView>,
-        /// How it ended.
-        outcome: Outcome,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// What became of one try to deliver a webhook.
-#[derive(Clone, Debug)]
-pub enum Settlement {
-    /// It was delivered, or nobody wants it any more.
-    Done,
-    /// It is to be tried again.
-    Retry {
-        /// When.
-        due_at: Timestamp,
-        /// Why it failed.
-        error: String,
-    },
-    /// It is given up.
-    Dead {
-        /// When.
-        at: Timestamp,
-        /// Why it failed.
-        error: String,
-    },
-}
-
-/// A webhook that was given up.
-#[derive(Clone, Debug)]
-pub struct DeadWebhook {
-    /// Its name.
-    pub id: i64,
-    /// Whose it is.
-    pub account: AccountId,
-    /// Where it was to go, if the request named it.
-    pub url: Option<String>,
-    /// What it is about.
-    pub subject: Subject,
-    /// When it came about.
-    pub created_at: Timestamp,
-    /// When it was given up.
-    pub dead_at: Timestamp,
-    /// How often it was tried.
-    pub tries: u32,
-    /// Why the last try failed.
-    pub error: String,
 }
 
 /// Money to add to a balance.
@@ -559,6 +454,10 @@ pub struct Retention {
     pub ended_before: Timestamp,
     /// First answers to starts before this.
     pub answered_before: Timestamp,
+    /// What carriers call the parts of attempts that were handed over before this.
+    pub receipts_before: Timestamp,
+    /// Receipts that came before this and that nobody has claimed.
+    pub early_before: Timestamp,
 }
 
 /// An account's money.

@@ -5,6 +5,8 @@
 
 #[path = "store_contract/bench.rs"]
 mod bench;
+#[path = "store_contract/carriers.rs"]
+mod carriers;
 #[path = "store_contract/checks.rs"]
 mod checks;
 #[path = "store_contract/embedded.rs"]
@@ -47,6 +49,11 @@ macro_rules! every_story {
     ($name:ident, $backend:expr) => {
         tests! {
             $name, $backend,
+            carriers::a_message_of_two_parts_is_delivered_once_both_are,
+            carriers::a_receipt_finds_its_attempt_by_the_carriers_name,
+            carriers::a_receipt_that_came_before_the_submit_was_confirmed_counts_once,
+            carriers::what_no_carrier_told_of_is_purged_in_time,
+            carriers::without_a_carriers_name_a_receipt_is_for_the_oldest_that_waits,
             checks::a_check_that_is_sent_again_is_answered_the_same,
             checks::a_refused_check_leaves_the_end_to_the_timer,
             checks::an_account_knows_nothing_of_anothers_verification,

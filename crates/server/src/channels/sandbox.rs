@@ -15,7 +15,7 @@ use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{Dispatch, Link, Submission};
+use super::{Dispatch, Link, LinkState, Standing, Submission};
 use crate::clock::Clock;
 use crate::config::SandboxConfig;
 use crate::driver::Driver;
@@ -31,6 +31,7 @@ pub struct Sandbox {
     inboxes: Inboxes,
     clock: Clock,
     latency: Duration,
+    started_at: Timestamp,
     pending: Mutex<Pending>,
     changed: Notify,
     /// Held by who reports.
@@ -101,6 +102,7 @@ impl Sandbox {
         clock.set_offset(kept.offset);
         let sandbox = Self {
             inboxes,
+            started_at: clock.now(),
             clock,
             latency: config.latency,
             pending: Mutex::default(),
@@ -245,7 +247,8 @@ impl Sandbox {
             for (attempt, receipt) in batch {
                 let driver = Arc::clone(driver);
                 reports.spawn(async move {
-                    (attempt, receipt, driver.handle_receipt(attempt, NAME, receipt).await)
+                    let told = driver.handle_receipt(attempt, NAME, Some(receipt), None).await;
+                    (attempt, receipt, told)
                 });
             }
             while let Some(done) = reports.join_next().await {
@@ -296,8 +299,9 @@ impl Sandbox {
     async fn take(&self, dispatch: Dispatch) -> Submission {
         let scenario = Scenario::of(dispatch.number);
         let now = self.clock.now();
+        dispatch.timing.written(NAME);
         if scenario == Scenario::CarrierDown {
-            return Submission::NotSent;
+            return not_sent("its carrier is down");
         }
         if scenario == Scenario::Rejected {
             return Submission::Rejected(ErrorCode::ABSENT_PERMANENT);
@@ -311,11 +315,11 @@ impl Sandbox {
         let entry = Entry::new(&dispatch, now, self.latency, reaches, reports.clone());
         match self.inboxes.deliver(entry).await {
             // After a crash the same attempt can come again; the handset rings once all the same.
-            Ok(false) => return Submission::Accepted,
+            Ok(false) => return Submission::Accepted(Vec::new()),
             Ok(true) => {}
             Err(error) => {
                 tracing::error!(%error, "the sandbox cannot write its file");
-                return Submission::NotSent;
+                return not_sent("it cannot write its file");
             }
         }
         for (at, receipt) in reports {
@@ -326,13 +330,39 @@ impl Sandbox {
             // The confirmation comes well after the receipt.
             tokio::time::sleep(CONFIRMATION_DELAY).await;
         }
-        Submission::Accepted
+        Submission::Accepted(Vec::new())
     }
+}
+
+fn not_sent(reason: &str) -> Submission {
+    Submission::NotSent { reason: reason.to_owned(), retry_after: None }
 }
 
 impl Link for Sandbox {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn kind(&self) -> &'static str {
+        NAME
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn state(&self) -> LinkState {
+        LinkState {
+            standing: Standing::Up,
+            since: self.started_at,
+            last_error: None,
+            in_flight: 0,
+            connections: (1, 1),
+        }
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
     }
 
     fn carries(&self, channel: Channel) -> bool {

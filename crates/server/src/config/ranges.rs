@@ -135,6 +135,8 @@ pub(super) const ENGINE_CHECKS_MAX: Range =
     Range::new("engine.checks_max", 1, 10, Unit::Pieces("checks"));
 pub(super) const ENGINE_MESSAGE_LIFETIME_H: Range =
     Range::new("engine.message_lifetime_h", 1, 168, Unit::Hours);
+pub(super) const ENGINE_UNCONFIRMED_WAIT_S: Range =
+    Range::new("engine.unconfirmed_wait_s", 5, 900, Unit::Seconds);
 pub(super) const LIMITS_ACCOUNT_PER_S: Range =
     Range::new("limits.account_per_s", 1, 100_000, Unit::Pieces("requests a second"));
 pub(super) const LIMITS_NUMBER_STARTS_MAX: Range =

@@ -1,10 +1,12 @@
 //! The configuration exactly as written: every key optional, nothing checked but its type.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::sections::{ConversionBody, LogFormat, LogLevel, WebhookSchedule};
+use super::links::RawRoute;
+use super::sections::{ConversionBody, LogFormat, LogLevel, UnconfirmedThen, WebhookSchedule};
 
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -23,6 +25,9 @@ pub(super) struct RawConfig {
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
     pub(super) currency: RawCurrency,
+    /// Each link's table is read by its kind.
+    pub(super) link: BTreeMap<String, toml::Table>,
+    pub(super) route: BTreeMap<String, RawRoute>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +73,8 @@ pub(super) struct RawEngine {
     pub(super) cancel_after_s: Option<i64>,
     pub(super) checks_max: Option<i64>,
     pub(super) message_lifetime_h: Option<i64>,
+    pub(super) unconfirmed_wait_s: Option<i64>,
+    pub(super) unconfirmed_then: Option<UnconfirmedThen>,
 }
 
 #[derive(Default, Deserialize)]

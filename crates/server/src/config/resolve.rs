@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::links;
 use super::mistakes::ConfigMistakes;
 use super::network::Network;
 use super::ranges;
@@ -25,7 +26,11 @@ pub(super) fn resolve(
     mistakes: &mut ConfigMistakes,
 ) -> Config {
     let data = data(raw.data, seal_keys, mistakes);
+    let links = links::resolve_links(raw.link, mistakes);
+    let routes = links::resolve_routes(raw.route, &links, mistakes);
     Config {
+        links,
+        routes,
         server: server(raw.server, mistakes),
         store: store(raw.store, mistakes),
         engine: engine(raw.engine, mistakes),
@@ -157,6 +162,12 @@ fn engine(raw: RawEngine, mistakes: &mut ConfigMistakes) -> EngineConfig {
             ours.message_lifetime,
             mistakes,
         ),
+        unconfirmed_wait: ranges::ENGINE_UNCONFIRMED_WAIT_S.duration(
+            raw.unconfirmed_wait_s,
+            ours.unconfirmed_wait,
+            mistakes,
+        ),
+        unconfirmed_then: raw.unconfirmed_then.unwrap_or(ours.unconfirmed_then),
     };
     let fits = engine.cancel_after < engine.lifetime;
     relate(["engine.cancel_after_s", "engine.lifetime_s"], "less than", fits, mistakes);

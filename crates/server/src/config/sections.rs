@@ -1,12 +1,14 @@
 //! The configuration as the server uses it, with its defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::{Then, Unconfirmed};
 use serde::Deserialize;
 
+use super::links::{LinkConfig, RouteConfig};
 use super::network::Network;
 use crate::seal::KeyRing;
 
@@ -39,6 +41,10 @@ pub struct Config {
     pub log: LogConfig,
     /// `[currency]`: what prices are in.
     pub currency: CurrencyConfig,
+    /// `[link.NAME]`: the ways to carriers, by name.
+    pub links: BTreeMap<String, LinkConfig>,
+    /// `[route.NAME]`: which attempts go which way, in the order in which they are looked at.
+    pub routes: Vec<RouteConfig>,
 }
 
 /// The listener and its limits.
@@ -149,6 +155,36 @@ pub struct EngineConfig {
     pub checks_max: u8,
     /// How long the receipt of a message is waited for.
     pub message_lifetime: Duration,
+    /// How long a receipt is waited for when nobody knows whether a carrier took an attempt.
+    pub unconfirmed_wait: Duration,
+    /// What follows then.
+    pub unconfirmed_then: UnconfirmedThen,
+}
+
+impl EngineConfig {
+    /// Returns what follows when nobody knows whether a carrier took an attempt, as the engine
+    /// knows it.
+    pub fn unconfirmed(&self) -> Option<Unconfirmed> {
+        let then = match self.unconfirmed_then {
+            UnconfirmedThen::Wait => return None,
+            UnconfirmedThen::NextStep => Then::NextStep,
+            UnconfirmedThen::NextLink => Then::NextLink,
+        };
+        Some(Unconfirmed { wait: self.unconfirmed_wait, then })
+    }
+}
+
+/// What follows when no receipt has cleared an unconfirmed attempt up.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum UnconfirmedThen {
+    /// The workflow goes on in its own time.
+    Wait,
+    /// The next step begins.
+    NextStep,
+    /// The attempt is sent once more, over another link if there is one.
+    NextLink,
 }
 
 impl Default for EngineConfig {
@@ -159,6 +195,8 @@ impl Default for EngineConfig {
             cancel_after: Duration::from_secs(30),
             checks_max: 3,
             message_lifetime: Duration::from_hours(72),
+            unconfirmed_wait: Duration::from_secs(30),
+            unconfirmed_then: UnconfirmedThen::Wait,
         }
     }
 }

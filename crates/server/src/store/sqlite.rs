@@ -5,10 +5,12 @@
 //! only as copies: they are rebuilt from the file at start and after any failure.
 
 mod caches;
+mod carriers;
 mod checkpoint;
 mod config;
 mod load;
 mod machines;
+mod news;
 mod outbox;
 mod read;
 mod repeats;
@@ -24,18 +26,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::{
-    AccountId, Amount, AttemptId, Conversion, MessageId, Refusal, Subject, Timestamp,
-    VerificationId,
+    AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
 };
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Balance, Busy, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook, DirectoryRows,
-    Due, Effects, IdempotencyKey, MessageView, ReceiptReport, Reply, Retention, SendJob,
-    Settlement, StartMessage, StartVerification, Started, Store, StoreError, SubmitReport,
-    VerificationView, WebhookJob, Woken,
+    Balance, Busy, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook,
+    DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement, ReceiptReport, Reply,
+    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -215,15 +216,19 @@ impl Store for SqliteStore {
     }
 
     fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects> {
-        self.write(report.now, move |tx| machines::submitted(tx, &report))
+        self.write(report.now, move |tx| carriers::submitted(tx, &report))
     }
 
-    fn postpone(&self, attempt: AttemptId, due_at: Timestamp) -> Reply<'_, ()> {
-        self.write(UNTIMED, move |tx| outbox::postpone(tx, attempt, due_at))
+    fn postpone(&self, postponement: Postponement) -> Reply<'_, ()> {
+        self.write(UNTIMED, move |tx| outbox::postpone(tx, &postponement))
     }
 
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
-        self.write(report.now, move |tx| machines::receipt(tx, &report))
+        self.write(report.now, move |tx| carriers::receipt(tx, &report))
+    }
+
+    fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects> {
+        self.write(receipt.now, move |tx| carriers::carrier_receipt(tx, &receipt))
     }
 
     fn convert(
@@ -373,7 +378,8 @@ fn unavailable(error: impl ToString) -> StoreError {
 pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sqlite/schema.sql"), include_str!("sqlite/carriers.sql")];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
 const BUSY_RETRY: Duration = Duration::from_secs(1);

@@ -65,6 +65,7 @@ pub struct Metrics {
     receipts: Family<ReceiptLabels, Counter>,
     webhooks: Family<ResultLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
+    submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     outcomes: Family<OutcomeLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
@@ -108,6 +109,11 @@ struct ReceiptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LinkLabels {
+    link: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: Label,
 }
@@ -143,6 +149,7 @@ impl Metrics {
             receipts: Family::default(),
             webhooks: Family::default(),
             conversions: Family::default(),
+            submit_seconds: Family::new_with_constructor(seconds),
             outcomes: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
@@ -164,6 +171,8 @@ impl Metrics {
         r.register("receipts", "What carriers said became of attempts", self.receipts.clone());
         r.register("webhooks", "Webhook calls", self.webhooks.clone());
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
+        let seconds = self.submit_seconds.clone();
+        r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
         r.register("store_commit_turns", "Turns in one commit", self.commit_turns.clone());
         r.register("store_commit_seconds", "Time of one commit", self.commit_seconds.clone());
@@ -217,6 +226,12 @@ impl Metrics {
         let converted = Label::word(if converted { "yes" } else { "no" });
         let labels = ConversionLabels { route: route.clone(), converted };
         self.conversions.get_or_create(&labels).inc();
+    }
+
+    /// An attempt's bytes were written to a link, so long after its request was acknowledged.
+    pub fn time_to_submit(&self, link: &Label, elapsed: Duration) {
+        let labels = LinkLabels { link: link.clone() };
+        self.submit_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
     /// A verification ended.

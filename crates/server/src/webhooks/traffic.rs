@@ -213,6 +213,7 @@ mod tests {
                 lifetime: std::time::Duration::ZERO,
                 cancel_after: std::time::Duration::ZERO,
                 checks_max: 1,
+                unconfirmed: None,
             },
             price: engine::Amount::ZERO,
             state: engine::VerificationState::Ended { outcome: Outcome::Expired, at: NOW },

@@ -9,16 +9,16 @@ use std::time::Duration;
 use countersign::seal::{KeyRing, Sealer};
 use countersign::store::sqlite::{CommitObserver, SqliteOptions, SqliteStore};
 use countersign::store::{
-    AccountRecord, AccountSettings, Busy, CheckCode, Checked, Claim, ConfigChange, Effects,
-    IdempotencyKey, Lease, MessageDetails, Notify, NumberKeys, ReceiptReport, SendJob,
-    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
-    WebhookJob, Woken,
+    AccountRecord, AccountSettings, Busy, CarrierKey, CarrierPart, CarrierReceipt, CheckCode,
+    Checked, Claim, ConfigChange, Effects, IdempotencyKey, Lease, MessageDetails, Notify,
+    NumberKeys, Postponement, ReceiptReport, Retention, SendJob, StartMessage, StartVerification,
+    Started, Store, StoreError, SubmitReport, VerificationDetails, WebhookJob, Woken,
 };
 use engine::{
-    AccountId, Amount, AttemptId, Bucket, Code, ErrorCode, Limit, Limits, Locale, MessageId,
-    MessageRecord, NewMessage, NewVerification, Outcome, Policy, Receipt, ReceiptStatus, Refusal,
-    SecretText, Subject, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
-    VerificationRecord, VerificationState, Workflow,
+    AccountId, Amount, AttemptId, Bucket, Code, ErrorCode, Handover, Limit, Limits, Locale,
+    MessageId, MessageRecord, NewMessage, NewVerification, Outcome, PassedOver, Policy, Receipt,
+    ReceiptStatus, Refusal, SecretText, Subject, SubmitOutcome, Timestamp, TypedCode, Verdict,
+    VerificationId, VerificationRecord, VerificationState, Workflow,
 };
 use tempfile::TempDir;
 
@@ -136,6 +136,7 @@ impl Bench {
                     lifetime: Duration::from_mins(5),
                     cancel_after: Duration::from_secs(30),
                     checks_max: 3,
+                    unconfirmed: None,
                 },
                 price: Amount::from_units(5),
                 code: Code::parse(CODE).unwrap(),
@@ -168,6 +169,7 @@ impl Bench {
                 parts: 2,
                 price: Amount::from_units(8),
                 text: SecretText::concat(&[TEXT]),
+                unconfirmed: None,
             },
             number,
             keys: keys(number),
@@ -239,15 +241,48 @@ impl Bench {
         self.store().wake(self.now, 100).await.unwrap()
     }
 
+    pub(crate) async fn postpone(&self, attempt: AttemptId, due_at: Timestamp) {
+        let passed_over =
+            vec![PassedOver { link: "carrier".to_owned(), reason: "it is down".to_owned() }];
+        let postponement = Postponement { attempt, due_at, passed_over };
+        self.store().postpone(postponement).await.unwrap();
+    }
+
+    /// The carrier takes an attempt, and calls its parts so.
+    pub(crate) async fn named(&self, attempt: AttemptId, names: &[&str]) -> Effects {
+        let parts = u8::try_from(names.len()).unwrap();
+        let part = |(part, name): (u8, &&str)| CarrierPart {
+            part,
+            parts,
+            key: CarrierKey::of("carrier", name),
+        };
+        let parts = (0_u8..).zip(names).map(part).collect();
+        let handover = Handover::new("carrier", SubmitOutcome::Accepted);
+        let (now, lease) = (self.now, self.lease());
+        let report = SubmitReport { attempt, handover, parts, now, lease };
+        self.store().submitted(report).await.unwrap()
+    }
+
+    /// The carrier tells of a part, by the names that it may have.
+    pub(crate) async fn told(&self, names: &[&str], status: ReceiptStatus) -> Effects {
+        let keys = names.iter().map(|name| CarrierKey::of("carrier", name)).collect();
+        let receipt = Receipt { status, error: ErrorCode::NONE };
+        let (now, lease) = (self.now, self.lease());
+        let receipt = CarrierReceipt { keys, receipt, now, lease };
+        self.store().carrier_receipt(receipt).await.unwrap()
+    }
+
     pub(crate) async fn submitted(&self, attempt: AttemptId, outcome: SubmitOutcome) -> Effects {
-        let link = "carrier".to_owned();
-        let report = SubmitReport { attempt, link, outcome, now: self.now, lease: self.lease() };
+        let handover = Handover::new("carrier", outcome);
+        let (now, lease) = (self.now, self.lease());
+        let report = SubmitReport { attempt, handover, parts: Vec::new(), now, lease };
         self.store().submitted(report).await.unwrap()
     }
 
     pub(crate) async fn receipt(&self, attempt: AttemptId, status: ReceiptStatus) -> Effects {
         let receipt = Receipt { status, error: ErrorCode::NONE };
-        let report = ReceiptReport { attempt, receipt, now: self.now, lease: self.lease() };
+        let (now, lease) = (self.now, self.lease());
+        let report = ReceiptReport { attempt, receipt: Some(receipt), call: None, now, lease };
         self.store().receipt(report).await.unwrap()
     }
 
@@ -338,3 +373,8 @@ pub(crate) const NEIGHBOUR: u64 = 447_700_900_124;
 pub(crate) const STRANGER: u64 = 12_015_550_123;
 pub(crate) const CODE: &str = "0048159";
 pub(crate) const TEXT: &str = "Your Acme PIN is 7362514.";
+
+/// A purge of all that is older than `at`, or was never claimed by then.
+pub(crate) fn everything_before(at: Timestamp) -> Retention {
+    Retention { ended_before: at, answered_before: at, receipts_before: at, early_before: at }
+}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::store::sqlite::SqliteOptions;
-use countersign::store::{CheckCode, Retention, Store, StoreError};
+use countersign::store::{CheckCode, Store, StoreError};
 use engine::{
     MessageId, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
 };
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::bench::{
     ALICE, BOB, Backend, Bench, CODE, NOON, NUMBER, STRANGER, Sqlite, TEXT, attempt_of, attempts,
-    open_sqlite, step, unobserved, verification_of,
+    everything_before, open_sqlite, step, unobserved, verification_of,
 };
 
 #[tokio::test]
@@ -251,7 +251,7 @@ fn a_purge_lets_others_in_between() {
     });
     let store = open_sqlite(dir.path(), SqliteOptions::default(), NOON, observer).unwrap();
     raw(dir.path()).execute_batch(&answers(1000)).unwrap();
-    let noon = Retention { ended_before: NOON, answered_before: NOON };
+    let noon = everything_before(NOON);
     assert_eq!(runtime.block_on(store.purge(noon, 900)).unwrap(), 900);
     assert!(commits.load(Ordering::SeqCst) >= 9, "no more than a hundred rows in each");
     assert_eq!(runtime.block_on(store.purge(noon, 900)).unwrap(), 100);

@@ -4,14 +4,12 @@
 
 use std::time::Duration;
 
-use countersign::store::{
-    BarredNumber, ConfigChange, OptOut, Retention, Settlement, StartVerification,
-};
+use countersign::store::{BarredNumber, ConfigChange, OptOut, Settlement, StartVerification};
 use engine::{Limit, Limits, Outcome, ReceiptStatus, Refusal};
 
 use crate::bench::{
-    ALICE, BOB, Bench, CAMPAIGN, NEIGHBOUR, NUMBER, STRANGER, attempt_of, attempts, idempotency,
-    keys, step, unlimited, verification_of,
+    ALICE, BOB, Bench, CAMPAIGN, NEIGHBOUR, NUMBER, STRANGER, attempt_of, attempts,
+    everything_before, idempotency, keys, step, unlimited, verification_of,
 };
 
 pub(crate) async fn only_what_has_ended_is_purged(mut bench: Bench) {
@@ -29,7 +27,7 @@ pub(crate) async fn only_what_has_ended_is_purged(mut bench: Bench) {
     bench.verify(BOB, fresh).await;
     tell_all(&bench).await;
 
-    let all = Retention { ended_before: bench.now, answered_before: bench.now };
+    let all = everything_before(bench.now);
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 3, "two machines and an answer");
     assert!(bench.store().verification(ended).await.unwrap().is_none());
     assert!(bench.store().message(delivered).await.unwrap().is_none());
@@ -49,7 +47,7 @@ pub(crate) async fn what_a_webhook_still_tells_of_is_not_purged(mut bench: Bench
     let message = bench.send(ALICE, NUMBER).await;
     bench.receipt(attempt_of(message), ReceiptStatus::Delivered).await;
     bench.pass(60);
-    let all = Retention { ended_before: bench.now, answered_before: bench.now };
+    let all = everything_before(bench.now);
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 0);
     let claimed = bench.claim_webhooks().await;
     assert_eq!(claimed.len(), 3, "one outcome and two parts");
@@ -60,7 +58,7 @@ pub(crate) async fn what_a_webhook_still_tells_of_is_not_purged(mut bench: Bench
     }
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "the message");
     bench.pass(1);
-    let all = Retention { ended_before: bench.now, answered_before: bench.now };
+    let all = everything_before(bench.now);
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 2, "what was given up, and its own");
     assert!(bench.store().verification(id).await.unwrap().is_none());
 }

@@ -40,7 +40,7 @@ pub(crate) async fn a_lease_is_over_at_once_after_a_reopening(mut bench: Bench) 
 pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     let due_at = bench.now.after(Duration::from_secs(200));
-    bench.store().postpone(step(id, 0), due_at).await.unwrap();
+    bench.postpone(step(id, 0), due_at).await;
     bench.pass(25);
     assert!(bench.claim_sends().await.is_empty(), "not yet, though the lease has run out");
     // A due time is no clock: what is due in 200 seconds does not make it 200 seconds later.
@@ -49,7 +49,9 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     bench.pass(175);
     let claimed = bench.claim_sends().await;
     assert_eq!(attempts(&claimed), [step(id, 0)]);
-    assert_eq!(claimed.first().unwrap().tries, 1, "one try, however often it was put back");
+    let job = claimed.first().unwrap();
+    assert_eq!(job.tries, 1, "one try, however often it was put back");
+    assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
 }
 
 pub(crate) async fn a_conversion_does_not_move_the_stores_time(mut bench: Bench) {
@@ -84,7 +86,7 @@ pub(crate) async fn a_failed_send_hands_out_the_next_step(mut bench: Bench) {
 pub(crate) async fn what_was_withdrawn_is_never_claimed(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     assert_eq!(bench.verify(ALICE, id).await.withdrawals, [step(id, 0)]);
-    bench.store().postpone(step(id, 0), bench.now).await.unwrap();
+    bench.postpone(step(id, 0), bench.now).await;
     bench.pass(100);
     assert!(bench.claim_sends().await.is_empty());
     bench.reopen();
@@ -98,7 +100,7 @@ pub(crate) async fn a_receipt_may_overtake_its_submit(mut bench: Bench) {
     bench.receipt(step(id, 0), receipt.status).await;
     bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
     assert_eq!(progress(&bench, id).await, Progress::Reported(receipt));
-    let link = bench.record(id).await.attempts.first().unwrap().link.clone();
+    let link = bench.record(id).await.attempts.first().unwrap().passage.link.clone();
     assert_eq!(link.as_deref(), Some("carrier"), "who carried it is known nevertheless");
     bench.pass(30);
     assert!(bench.claim_sends().await.is_empty(), "it is not sent again");

@@ -130,7 +130,7 @@ impl Stage {
     pub(crate) async fn report_delivered(&self, message: MessageId) {
         let attempt = AttemptId { subject: Subject::Message(message), step: 0 };
         let receipt = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
-        self.app.driver.handle_receipt(attempt, "sandbox", receipt).await.unwrap();
+        self.app.driver.handle_receipt(attempt, "sandbox", Some(receipt), None).await.unwrap();
     }
 
     /// Runs a verification to its good end; answers its id and its code.

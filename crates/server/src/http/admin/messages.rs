@@ -219,7 +219,7 @@ fn story(view: &MessageView) -> MessageStory {
         error: error.filter(|error| *error != 0),
         created_at: utc(record.created_at),
         expires_at: utc(record.expires_at),
-        link: record.link.clone(),
+        link: record.passage.link.clone(),
         network: view.details.network.clone(),
         campaign: view.details.campaign,
         client_ref: view.details.client_ref.clone(),

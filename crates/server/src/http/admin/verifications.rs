@@ -362,7 +362,7 @@ fn attempt_story(attempt: &Attempt) -> AttemptStory {
         progress,
         progress_at: utc(attempt.progress_at),
         error: error.filter(|error| *error != 0),
-        link: attempt.link.clone(),
+        link: attempt.passage.link.clone(),
     }
 }
 

@@ -31,15 +31,14 @@ pub(super) struct LoadedMessage {
 pub(super) fn send_of_verification(
     loaded: &LoadedVerification,
     attempt: AttemptId,
-    tries: u32,
 ) -> Option<SendJob> {
     let record = loaded.machine.record();
     let expires_at = record.created_at.after(record.policy.lifetime);
-    let channel = record.attempts.get(usize::from(attempt.step))?.channel;
+    let sent = record.attempts.get(usize::from(attempt.step))?;
     Some(SendJob {
         attempt,
         account: record.account,
-        channel,
+        channel: sent.channel,
         number: loaded.number?,
         originator: loaded.details.originator.clone(),
         content: Content::Code {
@@ -49,17 +48,15 @@ pub(super) fn send_of_verification(
             lifetime: record.policy.lifetime,
         },
         expires_at,
-        tries,
+        tries: 0,
+        passed_over: Vec::new(),
+        avoid: sent.passage.link.clone(),
     })
 }
 
 /// What a link needs to send a message; `None` once a carrier has it or the number
 /// has been erased.
-pub(super) fn send_of_message(
-    loaded: &LoadedMessage,
-    attempt: AttemptId,
-    tries: u32,
-) -> Option<SendJob> {
+pub(super) fn send_of_message(loaded: &LoadedMessage, attempt: AttemptId) -> Option<SendJob> {
     let record = loaded.machine.record();
     Some(SendJob {
         attempt,
@@ -69,7 +66,9 @@ pub(super) fn send_of_message(
         originator: Some(loaded.details.originator.clone()),
         content: Content::Text(loaded.machine.text()?.clone()),
         expires_at: record.expires_at,
-        tries,
+        tries: 0,
+        passed_over: Vec::new(),
+        avoid: record.passage.link.clone(),
     })
 }
 

@@ -1,16 +1,16 @@
 //! The operations on verifications and messages: load, take a turn, write it down.
 
 use engine::{
-    AccountId, Admitted, Amount, AttemptId, Conversion, Facts, Limits, Machine as _, Message,
-    MessageId, NewMessage, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
+    AccountId, Admitted, Amount, Conversion, Facts, Limits, Machine as _, Message, MessageId,
+    NewMessage, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
     VerificationRecord, VerificationState,
 };
 use rusqlite::params;
 
 use super::super::rows::{signed, subject_to_blob, to_json};
 use super::super::{
-    CheckCode, Checked, Effects, Lease, Notify, NumberKeys, ReceiptReport, StartMessage,
-    StartVerification, Started, StoreError, SubmitReport, Woken,
+    CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage, StartVerification,
+    Started, StoreError, Woken,
 };
 use super::caches::{BucketKey, Timer};
 use super::load::{
@@ -19,7 +19,7 @@ use super::load::{
 };
 use super::repeats::Known;
 use super::writer::Tx;
-use super::{outbox, repeats, webhooks};
+use super::{news, outbox, repeats, webhooks};
 
 pub(super) fn start_verification(
     tx: &mut Tx<'_>,
@@ -188,52 +188,6 @@ pub(super) fn cancel(
     Ok(answer.map(|()| effects))
 }
 
-pub(super) fn submitted(tx: &mut Tx<'_>, report: &SubmitReport) -> Result<Effects, StoreError> {
-    let AttemptId { subject, step } = report.attempt;
-    let now = tx.now;
-    // Loaded first: a row that cannot be read then fails before anything has been written, and
-    // nobody else's operation has to be run again.
-    match subject {
-        Subject::Verification(id) => {
-            let loaded = load_verification(tx, id)?;
-            outbox::remove(tx, report.attempt)?;
-            let Some(loaded) = loaded else { return Ok(Effects::default()) };
-            let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
-                machine.handle_submitted(step, &report.link, report.outcome, now);
-            })?;
-            Ok(effects)
-        }
-        Subject::Message(id) => {
-            let loaded = load_message(tx, id)?;
-            outbox::remove(tx, report.attempt)?;
-            let Some(loaded) = loaded else { return Ok(Effects::default()) };
-            turn_message(tx, loaded, report.lease, |machine| {
-                machine.handle_submitted(&report.link, report.outcome, now);
-            })
-        }
-    }
-}
-
-pub(super) fn receipt(tx: &mut Tx<'_>, report: &ReceiptReport) -> Result<Effects, StoreError> {
-    let AttemptId { subject, step } = report.attempt;
-    let now = tx.now;
-    match subject {
-        Subject::Verification(id) => {
-            let Some(loaded) = load_verification(tx, id)? else { return Ok(Effects::default()) };
-            let ((), effects) = turn_verification(tx, loaded, report.lease, |machine| {
-                machine.handle_receipt(step, report.receipt, now);
-            })?;
-            Ok(effects)
-        }
-        Subject::Message(id) => {
-            let Some(loaded) = load_message(tx, id)? else { return Ok(Effects::default()) };
-            turn_message(tx, loaded, report.lease, |machine| {
-                machine.handle_receipt(report.receipt, now);
-            })
-        }
-    }
-}
-
 pub(super) fn convert(
     tx: &mut Tx<'_>,
     account: AccountId,
@@ -244,7 +198,8 @@ pub(super) fn convert(
     match subject {
         Subject::Verification(id) => {
             let Some(loaded) = load_owned(tx, account, id)? else { return Ok(None) };
-            let link = loaded.machine.record().attempts.iter().rev().find_map(|a| a.link.clone());
+            let link =
+                loaded.machine.record().attempts.iter().rev().find_map(|a| a.passage.link.clone());
             turn_verification(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
             Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
         }
@@ -253,7 +208,7 @@ pub(super) fn convert(
             if loaded.machine.record().account != account {
                 return Ok(None);
             }
-            let link = loaded.machine.record().link.clone();
+            let link = loaded.machine.record().passage.link.clone();
             turn_message(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
             Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
         }
@@ -302,7 +257,7 @@ fn wake_verification(
 }
 
 /// Takes a turn and writes it down.
-fn turn_verification<R>(
+pub(super) fn turn_verification<R>(
     tx: &mut Tx<'_>,
     loaded: LoadedVerification,
     lease: Lease,
@@ -337,12 +292,13 @@ fn turn_verification<R>(
         funds.held = funds.held - price;
     }
     let loaded = LoadedVerification { machine: turn.machine, number, number_key, details };
-    let effects = carry_out_verification(tx, &loaded, &turn.outputs, lease)?;
+    let mut effects = carry_out_verification(tx, &loaded, &turn.outputs, lease)?;
+    news::of_verification(&before, &loaded, tx.now, &mut effects.news);
     Ok((reply, effects))
 }
 
 /// Takes a turn and writes it down.
-fn turn_message(
+pub(super) fn turn_message(
     tx: &mut Tx<'_>,
     loaded: LoadedMessage,
     lease: Lease,
@@ -368,7 +324,9 @@ fn turn_message(
     )?;
     tx.caches.timers.set(Timer::Message(id), woke_at, turn.wake_at);
     let loaded = LoadedMessage { machine: turn.machine, number, details };
-    carry_out_message(tx, &loaded, &turn.outputs, lease)
+    let mut effects = carry_out_message(tx, &loaded, &turn.outputs, lease)?;
+    news::of_message(&before, &loaded, tx.now, &mut effects.news);
+    Ok(effects)
 }
 
 fn carry_out_verification(
@@ -383,7 +341,7 @@ fn carry_out_verification(
         match *output {
             Output::Send { attempt, .. } => {
                 outbox::insert(tx, attempt, lease)?;
-                effects.sends.extend(send_of_verification(loaded, attempt, 0));
+                effects.sends.extend(send_of_verification(loaded, attempt));
             }
             Output::Withdraw { attempt } => {
                 outbox::remove(tx, attempt)?;
@@ -419,7 +377,7 @@ fn carry_out_message(
         match *output {
             Output::Send { attempt, .. } => {
                 outbox::insert(tx, attempt, lease)?;
-                effects.sends.extend(send_of_message(loaded, attempt, 0));
+                effects.sends.extend(send_of_message(loaded, attempt));
             }
             Output::Withdraw { attempt } => {
                 outbox::remove(tx, attempt)?;

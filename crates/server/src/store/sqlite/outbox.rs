@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use engine::{AttemptId, Subject, Timestamp};
+use engine::{AttemptId, PassedOver, Subject, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::rows::{signed, subject_to_blob};
-use super::super::{Claim, Lease, SendJob, StoreError};
+use super::super::rows::{from_json, signed, subject_to_blob, to_json};
+use super::super::{Claim, Lease, Postponement, SendJob, StoreError};
 use super::load::{load_message, load_verification, send_of_message, send_of_verification};
 use super::writer::Tx;
 
@@ -33,20 +33,23 @@ pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Puts an attempt that was not sent back until `due_at`, unless it was withdrawn meanwhile.
-pub(super) fn postpone(
-    tx: &mut Tx<'_>,
-    attempt: AttemptId,
-    due_at: Timestamp,
-) -> Result<(), StoreError> {
-    if !tx.caches.timers.has_send(attempt) {
+/// Puts an attempt that was not sent back, unless it was withdrawn meanwhile.
+pub(super) fn postpone(tx: &mut Tx<'_>, postponement: &Postponement) -> Result<(), StoreError> {
+    let Postponement { attempt, due_at, passed_over } = postponement;
+    if !tx.caches.timers.has_send(*attempt) {
         return Ok(());
     }
+    let passed_over = (!passed_over.is_empty()).then(|| to_json(passed_over)).transpose()?;
     tx.execute(
-        "UPDATE outbox SET due_at = ?3 WHERE subject = ?1 AND step = ?2",
-        params![subject_to_blob(attempt.subject), attempt.step, signed(due_at.as_millis())],
+        "UPDATE outbox SET due_at = ?3, passed_over = ?4 WHERE subject = ?1 AND step = ?2",
+        params![
+            subject_to_blob(attempt.subject),
+            attempt.step,
+            signed(due_at.as_millis()),
+            passed_over,
+        ],
     )?;
-    tx.caches.timers.set_send(attempt, Some(due_at));
+    tx.caches.timers.set_send(*attempt, Some(*due_at));
     Ok(())
 }
 
@@ -72,14 +75,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
 
 /// Returns what a link needs to send an attempt; `None` if nobody needs it any more.
 fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Option<SendJob>, StoreError> {
-    let tries = tries(tx, attempt)?.saturating_add(1);
-    Ok(match attempt.subject {
-        Subject::Verification(id) => load_verification(tx, id)?
-            .and_then(|loaded| send_of_verification(&loaded, attempt, tries)),
-        Subject::Message(id) => {
-            load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt, tries))
+    let (tries, passed_over) = earlier_tries(tx, attempt)?;
+    let job = match attempt.subject {
+        Subject::Verification(id) => {
+            load_verification(tx, id)?.and_then(|loaded| send_of_verification(&loaded, attempt))
         }
-    })
+        Subject::Message(id) => {
+            load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt))
+        }
+    };
+    Ok(job.map(|job| SendJob { tries: tries.saturating_add(1), passed_over, ..job }))
 }
 
 /// Frees what the last process had leased: there is only one at a time.
@@ -102,10 +107,17 @@ fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(
     Ok(())
 }
 
-fn tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<u32, StoreError> {
-    let mut statement = tx.prepare("SELECT tries FROM outbox WHERE subject = ?1 AND step = ?2")?;
+fn earlier_tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<(u32, Vec<PassedOver>), StoreError> {
+    let mut statement =
+        tx.prepare("SELECT tries, passed_over FROM outbox WHERE subject = ?1 AND step = ?2")?;
     let key = params![subject_to_blob(attempt.subject), attempt.step];
-    Ok(statement.query_row(key, |row| row.get(0)).optional()?.unwrap_or_default())
+    let row = statement.query_row(key, |row| {
+        let passed_over: Option<String> = row.get(1)?;
+        Ok((row.get(0)?, passed_over))
+    });
+    let Some((tries, passed_over)) = row.optional()? else { return Ok((0, Vec::new())) };
+    let passed_over = passed_over.map(|json| from_json("outbox", attempt, &json));
+    Ok((tries, passed_over.transpose()?.unwrap_or_default()))
 }
 
 /// How long a node has to send what a timer set off before others may take it up.

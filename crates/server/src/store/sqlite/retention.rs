@@ -16,6 +16,10 @@ pub(super) enum Old {
     Message(i64),
     /// A first answer, by account and key.
     Answer(i64, [u8; 16]),
+    /// What a carrier calls a part of which it has never told, by key and time.
+    CarrierPart(i64, i64),
+    /// A receipt of what is unknown here.
+    EarlyReceipt(i64),
 }
 
 /// Finds webhooks that were given up too long ago.
@@ -69,6 +73,19 @@ pub(super) fn old_machines_and_answers(
         let (account, key) = row?;
         old.push(Old::Answer(account, key));
     }
+    let sql = "SELECT key, at FROM carrier_part WHERE at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first = signed(retention.receipts_before.as_millis());
+    for row in statement.query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (key, at) = row?;
+        old.push(Old::CarrierPart(key, at));
+    }
+    let sql = "SELECT id FROM early_receipt WHERE at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first = signed(retention.early_before.as_millis());
+    for row in statement.query_map([first, limit], |row| row.get(0))? {
+        old.push(Old::EarlyReceipt(row?));
+    }
     Ok(old)
 }
 
@@ -87,6 +104,10 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
                 let sql = "DELETE FROM idempotency WHERE account = ?1 AND key = ?2";
                 tx.execute(sql, params![account, key])?
             }
+            Old::CarrierPart(key, at) => {
+                tx.execute("DELETE FROM carrier_part WHERE key = ?1 AND at = ?2", [key, at])?
+            }
+            Old::EarlyReceipt(id) => tx.execute("DELETE FROM early_receipt WHERE id = ?1", [id])?,
         };
     }
     Ok(gone)

@@ -1,0 +1,278 @@
+//! The way of one attempt: find a route, try its links in order, report what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::wording::{self, AppendedLine, Segments, Template};
+use engine::{
+    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, Locale, PassedOver,
+    SecretText, SubmitOutcome,
+};
+
+use super::gate::Gate;
+use super::routing::{Destination, sender_kind};
+use super::{Dispatch, InFlightAttempt, Spoken, Submission, Timing, Ways};
+use crate::clock;
+use crate::directory::Account;
+use crate::driver::Driver;
+use crate::store::{CarrierPart, Content, Postponement, SendJob, StoreError};
+use crate::telemetry::Label;
+
+/// Hands an attempt over and reports what became of it.
+pub(super) async fn run(
+    driver: &Arc<Driver>,
+    job: SendJob,
+    timing: Timing,
+    in_flight: &InFlightAttempt,
+) -> Result<(), StoreError> {
+    let directory = driver.directories.current();
+    let account = directory.account(job.account);
+    let Some((text, spoken)) = account.and_then(|account| wording(account, &job)) else {
+        let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
+        return report(driver, job.attempt, Handover::new(NO_LINK, outcome), Vec::new()).await;
+    };
+    drop(directory);
+    if in_flight.is_withdrawn() {
+        // Its verification has ended, and took it off the outbox.
+        return Ok(());
+    }
+    if job.expires_at <= driver.clock.now() {
+        let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
+        return report(driver, job.attempt, Handover::new(NO_LINK, outcome), Vec::new()).await;
+    }
+    let ways = driver.channels.ways();
+    let (route, links) = plan(driver, &ways, &job);
+    let parts = u8::try_from(Segments::of(text.reveal()).count).unwrap_or(u8::MAX);
+    let dispatch = Dispatch {
+        attempt: job.attempt,
+        channel: job.channel,
+        number: job.number,
+        originator: job.originator.clone(),
+        text,
+        spoken,
+        expires_at: job.expires_at,
+        timing,
+    };
+    let mut passage = TriedLinks {
+        decision: Decision { route, passed_over: job.passed_over.clone() },
+        retry_after: None,
+        may_work_later: false,
+    };
+    for gate in &links {
+        if let Some(done) = passage.try_link(driver, gate, &dispatch, parts).await {
+            let Done { outcome, carrier_parts, cost } = done;
+            let link = gate.link.name().to_owned();
+            let handover = Handover { link, decision: passage.decision, cost, outcome };
+            return report(driver, job.attempt, handover, carrier_parts).await;
+        }
+        if in_flight.is_withdrawn() {
+            return Ok(());
+        }
+    }
+    if passage.may_work_later && job.tries < TRIES_MAX {
+        let TriedLinks { decision, retry_after, .. } = passage;
+        return postpone(driver, &job, retry_after, decision.passed_over).await;
+    }
+    let error = if passage.may_work_later { ErrorCode::UNREACHABLE } else { ErrorCode::UNROUTABLE };
+    let last = links.last().map_or(NO_LINK, |gate| gate.link.name());
+    let handover = Handover::new(last, SubmitOutcome::Rejected(error));
+    let handover = Handover { decision: passage.decision, ..handover };
+    report(driver, job.attempt, handover, Vec::new()).await
+}
+
+/// What came of the links that were tried so far.
+struct TriedLinks {
+    decision: Decision,
+    /// When the first of them can take something again, if any of them told.
+    retry_after: Option<Duration>,
+    /// Whether any of them did not refuse for good.
+    may_work_later: bool,
+}
+
+/// A hand-over that came to an end.
+struct Done {
+    outcome: SubmitOutcome,
+    carrier_parts: Vec<CarrierPart>,
+    cost: Amount,
+}
+
+impl TriedLinks {
+    /// Hands an attempt to a link; `None` if the next one is to be tried.
+    async fn try_link(
+        &mut self,
+        driver: &Driver,
+        gate: &Gate,
+        dispatch: &Dispatch,
+        parts: u8,
+    ) -> Option<Done> {
+        if let Err(shut) = gate.pass(driver.clock.now()) {
+            self.pass_over(gate, shut.reason, shut.retry_after, true);
+            return None;
+        }
+        let cost = gate.cost(dispatch.channel, dispatch.number, parts);
+        let count = |result| {
+            let link = Label::link(gate.link.name());
+            driver.metrics.attempt(dispatch.channel.as_str(), &link, result);
+        };
+        let (outcome, carrier_parts) = match gate.link.submit(dispatch.clone()).await {
+            Submission::Accepted(parts) => {
+                count("accepted");
+                (SubmitOutcome::Accepted, parts)
+            }
+            Submission::Unknown(parts) => {
+                count("unknown");
+                (SubmitOutcome::Unknown, parts)
+            }
+            Submission::Rejected(error) => {
+                count("rejected");
+                return Some(Done {
+                    outcome: SubmitOutcome::Rejected(error),
+                    carrier_parts: Vec::new(),
+                    cost: Amount::ZERO,
+                });
+            }
+            Submission::LinkRefused(reason) => {
+                count("link_refused");
+                self.pass_over(gate, reason, None, false);
+                return None;
+            }
+            Submission::NotSent { reason, retry_after } => {
+                count("not_sent");
+                self.pass_over(gate, reason, retry_after, true);
+                return None;
+            }
+        };
+        Some(Done { outcome, carrier_parts, cost })
+    }
+
+    fn pass_over(&mut self, gate: &Gate, reason: String, retry: Option<Duration>, later: bool) {
+        self.may_work_later |= later;
+        self.retry_after = match (self.retry_after, retry) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (known, other) => known.or(other),
+        };
+        let link = gate.link.name().to_owned();
+        self.decision.passed_over.push(PassedOver { link, reason });
+    }
+}
+
+/// Finds the links for an attempt, in order; one that may have sent it already comes last.
+fn plan(driver: &Driver, ways: &Ways, job: &SendJob) -> (Option<String>, Vec<Arc<Gate>>) {
+    let mut route = None;
+    let mut links: Vec<Arc<Gate>> = if ways.routing.is_empty() {
+        ways.gates.iter().map(Arc::clone).collect()
+    } else {
+        let number = driver.directories.number(job.number);
+        let region = number.map(|number| number.region());
+        let country = region.as_ref().map_or("", |region| region.as_str());
+        let destination = Destination {
+            channel: job.channel,
+            digits: job.number,
+            country,
+            sender: job.originator.as_deref().and_then(sender_kind),
+            account: job.account,
+        };
+        let chance = u64::from_be_bytes(clock::random_bytes());
+        let plan = ways.routing.plan(&destination, chance);
+        route = plan.route;
+        plan.links.iter().filter_map(|name| ways.gate(name)).collect()
+    };
+    links.retain(|gate| gate.link.carries(job.channel));
+    links.sort_by_key(|gate| job.avoid.as_deref() == Some(gate.link.name()));
+    (route, links)
+}
+
+/// Tells what became of an attempt, again and again while the store has too much to do: an attempt
+/// that a carrier took and that is not recorded would be sent a second time.
+async fn report(
+    driver: &Arc<Driver>,
+    attempt: AttemptId,
+    handover: Handover,
+    parts: Vec<CarrierPart>,
+) -> Result<(), StoreError> {
+    for _ in 0..REPORTS_MAX {
+        match driver.handle_submitted(attempt, handover.clone(), parts.clone()).await {
+            Err(StoreError::Busy { .. } | StoreError::Unavailable(_)) => {
+                tokio::time::sleep(REPORT_RETRY).await;
+            }
+            done @ (Ok(()) | Err(StoreError::Stopped | StoreError::Corrupt { .. })) => return done,
+        }
+    }
+    driver.handle_submitted(attempt, handover, parts).await
+}
+
+/// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
+pub(super) async fn postpone(
+    driver: &Driver,
+    job: &SendJob,
+    retry_after: Option<Duration>,
+    passed_over: Vec<PassedOver>,
+) -> Result<(), StoreError> {
+    let backoff = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
+    let wait = retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, RETRY_MAX));
+    let due_at = driver.clock.now().after(wait);
+    driver.store.postpone(Postponement { attempt: job.attempt, due_at, passed_over }).await
+}
+
+/// Returns what an attempt says: the text, or the transcript of the call with what a voice needs.
+fn wording(account: &Account, job: &SendJob) -> Option<(SecretText, Option<Spoken>)> {
+    let (code, brand, locale, lifetime) = match &job.content {
+        Content::Text(text) => return Some((text.clone(), None)),
+        Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
+    };
+    match job.channel {
+        Channel::Voice => {
+            let text = wording::spoken(locale, brand, code.reveal()).ok()?;
+            Some((text, Some(Spoken { locale, brand: brand.clone(), code: code.clone() })))
+        }
+        Channel::Sms => {
+            let template = account.text(locale);
+            let minutes = lifetime.as_secs() / 60;
+            let text = written(&template, account.last_line.as_ref(), brand, code, minutes)
+                .or_else(|| built_in(locale, brand, code, minutes))?;
+            Some((text, None))
+        }
+    }
+}
+
+/// A template of the account's may ask for what a verification does not have; its code must go
+/// out all the same.
+fn built_in(locale: Locale, brand: &str, code: &Code, minutes: u64) -> Option<SecretText> {
+    written(&Template::built_in(locale), None, brand, code, minutes)
+}
+
+fn written(
+    template: &Template,
+    last_line: Option<&AppendedLine>,
+    brand: &str,
+    code: &Code,
+    minutes: u64,
+) -> Option<SecretText> {
+    let minutes = minutes.to_string();
+    let value = |name: &str| match name {
+        wording::PIN => Some(code.reveal()),
+        wording::BRAND => Some(brand),
+        wording::PIN_EXPIRY => Some(minutes.as_str()),
+        _ => None,
+    };
+    let text = template.render(value).ok()?;
+    Some(match last_line {
+        Some(line) => line.append_to(&text, code.reveal()),
+        None => text,
+    })
+}
+
+/// The link of an attempt for which there was none.
+const NO_LINK: &str = "none";
+
+/// An attempt that never got to a carrier is given up after so many tries.
+const TRIES_MAX: u32 = 8;
+
+/// A store that is busy for ten minutes will not be saved by asking it once more.
+const REPORTS_MAX: usize = 6000;
+const REPORT_RETRY: Duration = Duration::from_millis(100);
+
+/// A link that is at its rate for a moment is asked again no sooner than this.
+const RETRY_SOON: Duration = Duration::from_millis(50);
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);

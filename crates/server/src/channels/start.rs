@@ -1,0 +1,70 @@
+//! Starts links from their configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::gate::Gate;
+use super::routing::Routing;
+use super::{Link, Reports, Ways};
+use crate::clock::Clock;
+use crate::config::{Config, LinkConfig, LinkKind};
+use crate::telemetry::Metrics;
+
+/// What every link works with.
+#[derive(Clone)]
+pub struct LinkContext {
+    /// The time.
+    pub clock: Clock,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// Where to report what carriers tell.
+    pub reports: Reports,
+}
+
+/// Why a link cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("start the link {name}: {problem}")]
+pub struct LinkError {
+    /// The link.
+    pub name: String,
+    /// What is wrong, and what would help.
+    pub problem: String,
+}
+
+/// Starts a link; it connects in the background, so that a carrier that is down stops nobody.
+///
+/// # Errors
+/// What the link needs on this machine is missing: a file with a password or a certificate.
+pub fn start_link(
+    name: &str,
+    config: &LinkConfig,
+    _context: &LinkContext,
+) -> Result<Arc<dyn Link>, LinkError> {
+    let missing = |kind: &str| LinkError {
+        name: name.to_owned(),
+        problem: format!("links of the kind {kind} are not built yet"),
+    };
+    match &config.kind {
+        LinkKind::Smpp(_) => Err(missing("smpp")),
+        LinkKind::Http(_) => Err(missing("http")),
+        LinkKind::Sip(_) => Err(missing("sip")),
+    }
+}
+
+/// Starts all links of a configuration and puts them behind its limits, the sandbox's first.
+///
+/// # Errors
+/// The first link that cannot be started.
+pub fn start_ways(
+    config: &Config,
+    sandbox: Option<Arc<dyn Link>>,
+    context: &LinkContext,
+) -> Result<Ways, LinkError> {
+    let mut gates: Vec<Arc<Gate>> =
+        sandbox.into_iter().map(|link| Arc::new(Gate::open(link))).collect();
+    let links: &BTreeMap<String, LinkConfig> = &config.links;
+    for (name, link) in links {
+        gates.push(Arc::new(Gate::new(start_link(name, link, context)?, link)));
+    }
+    Ok(Ways { gates, routing: Routing::new(config.routes.clone()) })
+}
