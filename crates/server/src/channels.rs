@@ -4,6 +4,7 @@ pub mod gate;
 mod hand_over;
 pub mod routing;
 pub mod sandbox;
+pub mod smpp;
 pub mod start;
 
 use std::collections::HashMap;

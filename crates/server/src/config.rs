@@ -14,7 +14,9 @@ use std::path::Path;
 
 pub use links::http::HttpConfig;
 pub use links::sip::SipConfig;
-pub use links::smpp::SmppConfig;
+pub use links::smpp::{
+    BindMode, NumberingPlans, Segmentation, SmppConfig, SmscAddress, TlsConfig, TonNpi,
+};
 pub use links::{Grade, LinkConfig, LinkKind, RouteConfig, SenderKind, Tier};
 pub use mistakes::{ConfigMistakes, Mistake};
 pub use network::Network;

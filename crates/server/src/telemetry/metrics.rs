@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::links::LinkFigures;
 use super::scrub::scrub;
 
 /// The value of a label: a word of the program, or the name of a configured link.
@@ -66,6 +67,8 @@ pub struct Metrics {
     webhooks: Family<ResultLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
@@ -150,6 +153,8 @@ impl Metrics {
             webhooks: Family::default(),
             conversions: Family::default(),
             submit_seconds: Family::new_with_constructor(seconds),
+            answer_seconds: Family::new_with_constructor(seconds),
+            throttles: Family::default(),
             outcomes: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
@@ -173,6 +178,9 @@ impl Metrics {
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
+        let seconds = self.answer_seconds.clone();
+        r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
+        r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
         r.register("store_commit_turns", "Turns in one commit", self.commit_turns.clone());
         r.register("store_commit_seconds", "Time of one commit", self.commit_seconds.clone());
@@ -232,6 +240,15 @@ impl Metrics {
     pub fn time_to_submit(&self, link: &Label, elapsed: Duration) {
         let labels = LinkLabels { link: link.clone() };
         self.submit_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// The figures of a link's connections.
+    pub fn link_figures(&self, link: &str) -> LinkFigures {
+        let labels = LinkLabels { link: Label::link(link) };
+        LinkFigures {
+            answers: self.answer_seconds.get_or_create(&labels).clone(),
+            throttles: self.throttles.get_or_create(&labels).clone(),
+        }
     }
 
     /// A verification ended.
