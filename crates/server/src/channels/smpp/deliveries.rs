@@ -67,3 +67,49 @@ async fn store(shared: &Shared, message: &ShortMessage) -> Status {
 
 /// The SMSC is to deliver again a little later (SMPP 3.4, section 5.1.3).
 pub(super) const REPEAT: Status = Status::RX_T_APPN;
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use smpp::{BindKind, BindResp, Body, Event, Password, Pdu, Session, SessionConfig};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_answered_with_what_was_stored_and_else_asked_for_again() {
+        let delivery = delivery();
+        let (sender, mut answers) = unbounded_channel();
+        Answer::to(delivery, sender.clone()).give(Status::ROK);
+        assert_eq!(answers.try_recv(), Ok((delivery, Status::ROK)));
+        drop(Answer::to(delivery, sender));
+        assert_eq!(answers.try_recv(), Ok((delivery, Status::RX_T_APPN)));
+        assert!(answers.try_recv().is_err(), "each is answered once");
+    }
+
+    /// Only a session makes tokens.
+    fn delivery() -> DeliveryToken {
+        let rate = NonZeroU32::MIN;
+        let password = Password::default();
+        let config = SessionConfig::new(BindKind::Transceiver, "esme", password, rate);
+        let mut session = Session::new(config, Duration::ZERO);
+        let resp = Body::BindResp(BindKind::Transceiver, BindResp::default());
+        let mut octets = Vec::new();
+        Pdu::response(Status::ROK, 1, resp).render(&mut octets);
+        Pdu::request(7, Body::DeliverSm(ShortMessage::default())).render(&mut octets);
+        session.handle_bytes(&octets, Duration::ZERO);
+        let mut events = std::iter::from_fn(|| session.poll_event());
+        let token = events.find_map(|event| match event {
+            Event::Delivered { delivery, .. } => Some(delivery),
+            Event::Bound(_)
+            | Event::BindRefused { .. }
+            | Event::Written { .. }
+            | Event::Submitted { .. }
+            | Event::Late { .. }
+            | Event::Closed { .. } => None,
+        });
+        token.unwrap()
+    }
+}
