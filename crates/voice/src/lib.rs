@@ -1,0 +1,17 @@
+//! Calls over SIP trunks: what a phone is told, packet by packet, and what became of the call.
+//!
+//! Signalling is `rsipstack`'s; session descriptions, RTP, G.711, telephone events and the pacing of
+//! packets are ours. [`Trunk`](trunk::Trunk) places calls; a [`Script`](script::Script) says what
+//! they play.
+//!
+//! [`g711`], [`rtp`], [`sdp`], [`script`] and [`playout`] are pure: they are told the time, draw
+//! nothing and open nothing. [`pacer`], [`trunk`] and `call` do the rest.
+//!
+//! The signalling crate writes called numbers into its own log lines at the level DEBUG: keep its
+//! target `rsipstack` at INFO or above, where it names addresses and dialogs only.
+
+pub mod g711;
+pub mod playout;
+pub mod rtp;
+pub mod script;
+pub mod sdp;
