@@ -11,6 +11,8 @@
 //! target `rsipstack` at INFO or above, where it names addresses and dialogs only.
 
 pub mod g711;
+pub mod outcome;
+pub mod pacer;
 pub mod playout;
 pub mod rtp;
 pub mod script;

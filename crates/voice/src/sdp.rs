@@ -123,6 +123,7 @@ impl Direction {
     }
 
     /// Returns the same from the other side's point of view.
+    #[must_use]
     pub fn mirrored(self) -> Self {
         match self {
             Self::SendOnly => Self::ReceiveOnly,
