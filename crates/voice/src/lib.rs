@@ -5,11 +5,12 @@
 //! they play.
 //!
 //! [`g711`], [`rtp`], [`sdp`], [`script`] and [`playout`] are pure: they are told the time, draw
-//! nothing and open nothing. [`pacer`], [`trunk`] and `call` do the rest.
+//! nothing and open nothing. [`pacer`], [`trunk`] and [`call`] do the rest.
 //!
 //! The signalling crate writes called numbers into its own log lines at the level DEBUG: keep its
 //! target `rsipstack` at INFO or above, where it names addresses and dialogs only.
 
+pub mod call;
 pub mod g711;
 pub mod outcome;
 pub mod pacer;
@@ -17,3 +18,4 @@ pub mod playout;
 pub mod rtp;
 pub mod script;
 pub mod sdp;
+pub mod trunk;
