@@ -7,14 +7,15 @@
 //! [`g711`], [`rtp`], [`sdp`], [`script`] and [`playout`] are pure: they are told the time, draw
 //! nothing and open nothing. [`pacer`], [`trunk`] and [`call`] do the rest.
 //!
-//! The signalling crate writes called numbers into its own log lines at the level DEBUG: keep its
-//! target `rsipstack` at INFO or above, where it names addresses and dialogs only.
+//! The signalling logs whole messages, numbers and credentials included: whoever writes a log asks
+//! [`may_be_logged`](privacy::may_be_logged) first.
 
 pub mod call;
 pub mod g711;
 pub mod outcome;
 pub mod pacer;
 pub mod playout;
+pub mod privacy;
 pub mod rtp;
 pub mod script;
 pub mod sdp;
