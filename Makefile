@@ -3,7 +3,7 @@
 DATA ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: run test check unit interop bench
+.PHONY: run test check setup unit interop bench
 
 run: ## Build and start on the embedded store, with the sandbox network and a demo account.
 	cargo build --release --bin countersign
@@ -17,11 +17,13 @@ check: ## Formatting, lints, licences.
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet
 	cargo deny --log-level error check bans licenses sources
 
-unit: ## The engine, the store, the doors over the real binary, restarts.
+setup: ## What others wrote and the tests call: installed once, looked for every time.
+	sh interop/setup.sh
+
+unit: setup ## The engine, the store, the doors over the real binary, restarts, calls to real phones.
 	cargo test --workspace --no-fail-fast
 
-interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.
-	sh interop/setup.sh
+interop: setup ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	cargo build --bin countersign
 	python3 interop/run.py target/debug/countersign
 

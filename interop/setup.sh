@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts.
+# Installs what the tests need and this machine lacks: PHP, Ruby, Node and their parts for the
+# interop suite; a phone, a proxy and a player of scenarios for the tests of calls.
 set -eu
 
 missing=''
@@ -9,6 +10,12 @@ command -v ruby >/dev/null || missing="$missing ruby"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+command -v baresip >/dev/null || missing="$missing baresip-core"
+command -v sipp >/dev/null || missing="$missing sip-tester"
+# Not every user has the folder of system programs in the path.
+[ -x /usr/sbin/kamailio ] || missing="$missing kamailio"
+ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1 || missing="$missing kamailio-tls-modules"
+command -v openssl >/dev/null || missing="$missing openssl"
 
 if [ -z "$missing" ]; then
     exit 0

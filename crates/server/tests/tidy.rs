@@ -17,12 +17,31 @@ fn the_engine_imports_nothing_of_ours_and_no_io() {
 }
 
 #[test]
+fn voice_imports_nothing_of_ours() {
+    let packages = metadata();
+    let voice = dependencies(&packages, "voice");
+    let ours = ["engine", "countersign", "bench", "smpp"];
+    assert!(!ours.iter().any(|name| voice.contains(*name)), "voice depends on {voice:?}");
+}
+
+#[test]
+fn the_pure_half_of_voice_is_told_the_time_and_opens_nothing() {
+    for file in ["g711", "rtp", "sdp", "script", "playout", "outcome"] {
+        let text = read(&format!("crates/voice/src/{file}.rs"));
+        for word in ["tokio", "rsipstack", "Instant", "SystemTime", "Socket::", "std::fs", "thread"]
+        {
+            assert!(!text.contains(word), "{file}.rs knows {word}");
+        }
+    }
+}
+
+#[test]
 fn every_direct_dependency_has_its_line_in_the_architecture() {
     let architecture = read("ARCHITECTURE.md");
     let packages = metadata();
-    for package in ["engine", "countersign", "bench"] {
+    for package in ["engine", "voice", "countersign", "bench"] {
         for name in dependencies(&packages, package) {
-            let ours = ["engine", "countersign", "bench"].contains(&name.as_str());
+            let ours = ["engine", "voice", "countersign", "bench"].contains(&name.as_str());
             let told = architecture.contains(&format!("`{name}`"));
             assert!(ours || told, "ARCHITECTURE.md does not say why {name}");
         }
