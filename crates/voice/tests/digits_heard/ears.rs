@@ -81,7 +81,9 @@ fn features(sound: &Sound) -> Vec<Features> {
     let count = cepstra.len() as f32;
     for coefficient in 0..CEPSTRA {
         let mean = cepstra.iter().map(|at| at[coefficient]).sum::<f32>() / count;
-        cepstra.iter_mut().for_each(|at| at[coefficient] -= mean);
+        for at in &mut cepstra {
+            at[coefficient] -= mean;
+        }
     }
     let last = cepstra.len() - 1;
     let described = |at: usize| {
