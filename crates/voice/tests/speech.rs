@@ -93,7 +93,7 @@ async fn a_program_hears_the_lines_and_never_a_code() {
     heard.sort_unstable();
     let mut lines = lines();
     let intro = format!("{}Acme{}", lines.intro_before, lines.intro_after);
-    let mut expected = lines.digits.to_vec();
+    let mut expected = lines.digits.map(|digit| format!("{digit},")).to_vec();
     expected.extend([intro, lines.intro_without_brand, lines.again, lines.press_one]);
     expected.extend([lines.press_any, std::mem::take(&mut lines.goodbye)]);
     expected.sort_unstable();

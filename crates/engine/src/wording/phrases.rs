@@ -119,8 +119,8 @@ const GERMAN: Phrases = Phrases {
 
 const ENGLISH: Phrases = Phrases {
     sms: ["Your ", " PIN is ", ""],
-    intro: ["Hello. Your ", " PIN is:"],
-    intro_without_brand: "Hello. Your PIN is:",
+    intro: ["Hello. This is ", ". Here is your verification code."],
+    intro_without_brand: "Hello. Here is your verification code.",
     digits: ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
     again: "Once more:",
     press_one: "To hear it again, press one.",
@@ -409,7 +409,7 @@ mod tests {
         let said = |locale| spoken(locale, "Acme", "0479").unwrap().reveal().to_owned();
         assert_eq!(
             said(Locale::EnUs),
-            "Hello. Your Acme PIN is: zero, four, seven, nine. \
+            "Hello. This is Acme. Here is your verification code. zero, four, seven, nine. \
              Once more: zero, four, seven, nine. Goodbye."
         );
         assert_eq!(

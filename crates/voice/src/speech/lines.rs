@@ -37,7 +37,12 @@ impl Lines {
     /// Returns what a synthesiser is to read: one utterance, so that its melody is right.
     pub(crate) fn text(&self, piece: Piece<'_>) -> String {
         let text = match piece {
-            Piece::Digit(digit) => self.digits.get(digit).map_or("", String::as_str),
+            // With the melody of a list: alone, "nine" falls so deep that it is taken for "I'm".
+            Piece::Digit(digit) => {
+                return printable(
+                    &[self.digits.get(digit).map_or("", String::as_str), ","].concat(),
+                );
+            }
             Piece::Again => &self.again,
             Piece::PressOne => &self.press_one,
             Piece::PressAny => &self.press_any,
