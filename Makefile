@@ -23,6 +23,7 @@ unit: ## The engine, the store, the doors over the real binary, restarts.
 interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	sh interop/setup.sh
 	cargo build --bin countersign
+	cargo build --package voice --example render
 	python3 interop/run.py target/debug/countersign
 
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.

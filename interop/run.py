@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, textmagic, vonage, xml_answers  # noqa: E402
+from suite import guide, speech, textmagic, vonage, xml_answers  # noqa: E402
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -40,6 +40,8 @@ TEXTMAGIC = [
     ("textmagic guide as form", "textmagic-py-2", ["textmagic_guide.py", "form"]),
     ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
 ]
+
+WHISPER = "faster-whisper 1.2.1 (PyPI)"
 
 
 def arguments():
@@ -111,6 +113,13 @@ def play_xml(stories, binary, who, reader):
             xml_answers.tell_all(stories, who, reader, server)
 
 
+def play_speech(stories, packages, binary, who):
+    """Listens to calls that the speech crate renders; its example lies beside the binary."""
+    render = Path(binary).resolve().parent / "examples" / "render"
+    with stories.watch(who, "the recogniser gets through its stories"):
+        speech.tell_all(stories, who, str(render), packages)
+
+
 def main():
     """Plays everybody that was asked for, then prints the count."""
     asked = arguments()
@@ -129,6 +138,8 @@ def main():
     for who, reader in xml_answers.READERS:
         if asked.only in who:
             play_xml(stories, asked.binary, who, reader)
+    if asked.only in WHISPER:
+        play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())
     return 0 if stories.failed == 0 and stories.passed > 0 else 1
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts.
+# Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts, and a voice.
 set -eu
 
 missing=''
@@ -9,6 +9,7 @@ command -v ruby >/dev/null || missing="$missing ruby"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+command -v espeak-ng >/dev/null || missing="$missing espeak-ng"
 
 if [ -z "$missing" ]; then
     exit 0
