@@ -6,6 +6,7 @@ LISTEN ?= 127.0.0.1:8080
 .PHONY: run test check unit interop bench
 
 run: ## Build and start on the embedded store, with the sandbox network and a demo account.
+	-sh interop/setup.sh voice
 	cargo build --release --bin countersign
 	./target/release/countersign serve --sandbox --demo-account --data $(DATA) --listen $(LISTEN)
 
@@ -18,6 +19,7 @@ check: ## Formatting, lints, licences.
 	cargo deny --log-level error check bans licenses sources
 
 unit: ## The engine, the store, the doors over the real binary, restarts.
+	sh interop/setup.sh voice
 	cargo test --workspace --no-fail-fast
 
 interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.

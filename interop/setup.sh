@@ -1,14 +1,17 @@
 #!/bin/sh
 # Installs what the interop suite needs and this machine lacks: PHP, Ruby, Node and their parts, and a voice.
+# With the argument `voice`, only the voice: it is all that the server's own tests need.
 set -eu
 
 missing=''
-php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
-php -m 2>/dev/null | grep -qx SimpleXML || missing="$missing php-cli php-xml"
-command -v ruby >/dev/null || missing="$missing ruby"
-command -v node >/dev/null || missing="$missing nodejs"
-command -v npm >/dev/null || missing="$missing npm"
-python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+if [ "${1:-all}" != voice ]; then
+    php -m 2>/dev/null | grep -qx curl || missing="$missing php-cli php-curl"
+    php -m 2>/dev/null | grep -qx SimpleXML || missing="$missing php-cli php-xml"
+    command -v ruby >/dev/null || missing="$missing ruby"
+    command -v node >/dev/null || missing="$missing nodejs"
+    command -v npm >/dev/null || missing="$missing npm"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+fi
 command -v espeak-ng >/dev/null || missing="$missing espeak-ng"
 
 if [ -z "$missing" ]; then

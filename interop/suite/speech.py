@@ -9,7 +9,7 @@ from pathlib import Path
 from suite.packages import HERE
 from suite.stories import expect
 
-# Codes of no meaning, each digit at least four times. None contains what the recogniser's prompt
+# Codes of no meaning, each digit at least three times. None contains what the recogniser's prompt
 # does: it repeats its prompt when it hears nothing.
 CODES = [
     "5260", "181590", "8301", "661318", "6091", "390996",
