@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, smpp, textmagic, vonage, xml_answers  # noqa: E402
+from suite import guide, smpp, speech, textmagic, vonage, xml_answers  # noqa: E402
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -40,6 +40,8 @@ TEXTMAGIC = [
     ("textmagic guide as form", "textmagic-py-2", ["textmagic_guide.py", "form"]),
     ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
 ]
+
+WHISPER = "faster-whisper 1.2.1 (PyPI)"
 
 
 # What stands behind the server in the SMPP stories: name, package set, driver, what it is told.
@@ -143,6 +145,13 @@ def play_smpp(stories, packages, binary, who, package_set, script, told):
                     smpp.tell_all(stories, who, players)
 
 
+def play_speech(stories, packages, binary, who):
+    """Listens to calls that the speech crate renders; its example lies beside the binary."""
+    render = Path(binary).resolve().parent / "examples" / "render"
+    with stories.watch(who, "the recogniser gets through its stories"):
+        speech.tell_all(stories, who, str(render), packages)
+
+
 def main():
     """Plays everybody that was asked for, then prints the count."""
     asked = arguments()
@@ -164,6 +173,8 @@ def main():
     for smsc in SMSCS:
         if asked.only in smsc[0]:
             play_smpp(stories, packages, asked.binary, *smsc)
+    if asked.only in WHISPER:
+        play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())
     return 0 if stories.failed == 0 and stories.passed > 0 else 1
 
