@@ -88,6 +88,26 @@ async fn a_busy_store_hands_nothing_over_twice() {
 }
 
 #[tokio::test]
+async fn what_is_logged_of_a_failure_names_the_request_that_was_answered() {
+    let mut server = TestServer::start().await;
+    let body = json!({ "phone": "447700900151", "brand": "Acme", "codeLength": 4 });
+    let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
+    let started: Value = request.send().await.unwrap().json().await.unwrap();
+    server.stop();
+    let database = rusqlite::Connection::open(server.dir().join("countersign.db")).unwrap();
+    database.execute("UPDATE verification SET record = '{}'", []).unwrap();
+    drop(database);
+    server.launch().await;
+    let body = json!({ "verifyId": started["verifyId"], "code": "1234" });
+    let answer = server.textmagic(Method::PUT, "/api/v2/verify").json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    let id = answer.headers()["x-request-id"].to_str().unwrap();
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("cannot carry a request out")).unwrap();
+    assert!(line.contains(&format!("request.id={id}")), "{line}");
+}
+
+#[tokio::test]
 async fn the_right_code_hangs_the_call_up_that_speaks_it() {
     let server = TestServer::start().await;
     let phone = "447700900150";
