@@ -180,6 +180,19 @@ async fn a_lost_seal_key_is_missed_and_not_made_anew() {
 }
 
 #[tokio::test]
+async fn a_seal_key_that_others_can_read_is_refused_with_the_remedy() {
+    let mut server = TestServer::start().await;
+    server.stop();
+    let exposed = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(server.dir().join("seal.key"), exposed).unwrap();
+    let mut serve = std::process::Command::new(TestServer::binary());
+    serve.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"]).arg(server.dir());
+    let output = serve.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("chmod 600"), "{said}");
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_or_drips_is_told_so_in_the_doors_words() {
     let config = std::env::temp_dir().join("countersign-hasty.toml");
     std::fs::write(&config, "[server]\nrequest_timeout_ms = 1000\nheader_timeout_ms = 1000\n")
