@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use engine::{
-    AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp, VerificationId,
-};
+use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp, VerificationId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 

@@ -515,10 +515,11 @@ const CALL_LENGTH: Duration = Duration::from_secs(20);
 mod tests {
     use super::*;
 
-    fn item(number: u64) -> Item {
-        let at = Timestamp::from_millis(number);
+    fn item(number: u32) -> Item {
+        let at = Timestamp::from_millis(u64::from(number));
+        let subject = Subject::Verification(VerificationId::from_u128(u128::from(number)));
         Item {
-            attempt: AttemptId { subject: Subject::Message(MessageId::from_u64(number)), step: 0 },
+            attempt: AttemptId { subject, step: 0 },
             body: Body {
                 channel: Channel::Sms,
                 from: String::new(),
