@@ -2,7 +2,7 @@
 
 pub mod sandbox;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,9 +70,25 @@ pub struct Channels {
     in_flight: Arc<InFlight>,
 }
 
-/// The attempts that are being handed over, and whether they were withdrawn meanwhile.
+/// The attempts that are being handed over, and those that were withdrawn.
 #[derive(Default)]
-struct InFlight(Mutex<HashMap<AttemptId, bool>>);
+struct InFlight(Mutex<Attempts>);
+
+#[derive(Default)]
+struct Attempts {
+    /// Whether each was withdrawn meanwhile.
+    begun: HashMap<AttemptId, bool>,
+    /// Withdrawn while they were on their way here: their end was committed after they were taken
+    /// up, and told first.
+    ended: Recent,
+}
+
+/// The attempts that were put in last: [`RECENT_MAX`] at least, and twice as many at most.
+#[derive(Default)]
+struct Recent {
+    young: HashSet<AttemptId>,
+    old: HashSet<AttemptId>,
+}
 
 /// Takes an attempt off the list however its task ends.
 struct HandOver {
@@ -99,19 +115,17 @@ impl Channels {
 
     /// Returns how many attempts are being handed over.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.lock().len()
+        self.in_flight.lock().begun.len()
     }
 
     /// Lists the attempts that are being handed over.
     pub fn attempts_in_flight(&self) -> Vec<AttemptId> {
-        self.in_flight.lock().keys().copied().collect()
+        self.in_flight.lock().begun.keys().copied().collect()
     }
 
     /// Stops an attempt if it still can be stopped.
     pub fn withdraw(&self, attempt: AttemptId) {
-        if let Some(withdrawn) = self.in_flight.lock().get_mut(&attempt) {
-            *withdrawn = true;
-        }
+        self.in_flight.withdraw(attempt);
         for link in &self.links {
             link.withdraw(attempt);
         }
@@ -121,7 +135,8 @@ impl Channels {
     /// process ends first.
     pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob) {
         let Some((hand_over, others)) = HandOver::begin(&self.in_flight, job.attempt) else {
-            // Its lease ran out under way. Whoever is at it will report; nobody begins anew.
+            // Its lease ran out under way, and whoever is at it will report; or it was withdrawn,
+            // and is off the outbox. Nobody begins anew.
             return;
         };
         let driver = Arc::clone(driver);
@@ -145,32 +160,54 @@ impl Channels {
 }
 
 impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, bool>> {
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn withdraw(&self, attempt: AttemptId) {
+        let mut list = self.lock();
+        match list.begun.get_mut(&attempt) {
+            Some(withdrawn) => *withdrawn = true,
+            None => list.ended.put(attempt),
+        }
+    }
+}
+
+impl Recent {
+    fn put(&mut self, attempt: AttemptId) {
+        if self.young.len() >= RECENT_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(attempt);
+    }
+
+    fn has(&self, attempt: AttemptId) -> bool {
+        self.young.contains(&attempt) || self.old.contains(&attempt)
     }
 }
 
 impl HandOver {
-    /// Puts an attempt on the list and tells how many others there are, unless it is there.
+    /// Puts an attempt on the list and tells how many others there are, unless it is there or was
+    /// withdrawn before.
     fn begin(in_flight: &Arc<InFlight>, attempt: AttemptId) -> Option<(Self, usize)> {
         let mut list = in_flight.lock();
-        let others = list.len();
-        if list.contains_key(&attempt) {
+        let others = list.begun.len();
+        if list.begun.contains_key(&attempt) || list.ended.has(attempt) {
             return None;
         }
-        list.insert(attempt, false);
+        list.begun.insert(attempt, false);
         drop(list);
         Some((Self { in_flight: Arc::clone(in_flight), attempt }, others))
     }
 
     fn is_withdrawn(&self) -> bool {
-        self.in_flight.lock().get(&self.attempt).copied().unwrap_or_default()
+        self.in_flight.lock().begun.get(&self.attempt).copied().unwrap_or_default()
     }
 }
 
 impl Drop for HandOver {
     fn drop(&mut self) {
-        self.in_flight.lock().remove(&self.attempt);
+        self.in_flight.lock().begun.remove(&self.attempt);
     }
 }
 
@@ -205,6 +242,10 @@ async fn send(driver: &Arc<Driver>, job: SendJob, hand_over: &HandOver) -> Resul
     } else {
         link.submit(dispatch).await
     };
+    if hand_over.is_withdrawn() {
+        // Told while it was handed over, when the link may not have known it yet.
+        link.withdraw(attempt);
+    }
     let (outcome, result) = match submission {
         Submission::Accepted => (SubmitOutcome::Accepted, "accepted"),
         Submission::Rejected(error) => (SubmitOutcome::Rejected(error), "rejected"),
@@ -298,6 +339,9 @@ const NO_NETWORK: &str = "00101";
 /// So many attempts are handed over at once; further ones wait on the outbox.
 const IN_FLIGHT_MAX: usize = 8192;
 
+/// So many withdrawn attempts are remembered. A choice: no more are on their way here at once.
+const RECENT_MAX: usize = IN_FLIGHT_MAX;
+
 /// An attempt that never got to a carrier is given up after so many tries.
 const TRIES_MAX: u32 = 8;
 
@@ -307,3 +351,35 @@ const REPORT_RETRY: Duration = Duration::from_millis(100);
 
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use engine::{Subject, VerificationId};
+
+    use super::*;
+
+    fn attempt(number: usize) -> AttemptId {
+        let id = VerificationId::from_u128(u128::try_from(number).unwrap());
+        AttemptId { subject: Subject::Verification(id), step: 0 }
+    }
+
+    #[test]
+    fn an_attempt_that_was_withdrawn_on_its_way_here_is_not_begun() {
+        let in_flight = Arc::<InFlight>::default();
+        in_flight.withdraw(attempt(1));
+        assert!(HandOver::begin(&in_flight, attempt(1)).is_none());
+        let (other, _) = HandOver::begin(&in_flight, attempt(2)).unwrap();
+        assert!(!other.is_withdrawn());
+        in_flight.withdraw(attempt(2));
+        assert!(other.is_withdrawn());
+    }
+
+    #[test]
+    fn as_many_withdrawn_attempts_are_remembered_as_can_be_on_their_way() {
+        let in_flight = Arc::<InFlight>::default();
+        (0..10 * RECENT_MAX).for_each(|n| in_flight.withdraw(attempt(n)));
+        let list = in_flight.lock();
+        assert!(list.ended.young.len() + list.ended.old.len() <= 2 * RECENT_MAX);
+        assert!((9 * RECENT_MAX..10 * RECENT_MAX).all(|n| list.ended.has(attempt(n))));
+    }
+}
