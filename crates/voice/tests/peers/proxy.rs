@@ -39,7 +39,7 @@ fn kamailio() -> Proxy {
     fill("kamailio/tls.cfg", &path.join("tls.cfg"), &places);
     let arguments = ["-f", "proxy.cfg", "-DD", "-E", "-m", "32", "-M", "8", "-Y", &directory];
     let mut peer = Peer::start("kamailio", "kamailio kamailio-tls-modules", folder, &arguments);
-    peer.wait_for_udp(port);
+    peer.wait_for_port(port);
     peer.wait_until("listen for TLS", || {
         std::net::TcpStream::connect(("127.0.0.1", tls_port)).is_ok()
     });

@@ -37,11 +37,13 @@ impl Peer {
         Self { child, output, folder }
     }
 
-    /// Waits until the program listens on a UDP port.
-    pub(crate) fn wait_for_udp(&mut self, port: u16) {
+    /// Waits until the program listens on a port, for UDP or TCP.
+    pub(crate) fn wait_for_port(&mut self, port: u16) {
         let listening = format!(":{port:04X} 00000000:0000");
         self.wait_until("listen", || {
-            fs::read_to_string("/proc/net/udp").unwrap().contains(&listening)
+            ["/proc/net/udp", "/proc/net/tcp"]
+                .iter()
+                .any(|table| fs::read_to_string(table).unwrap().contains(&listening))
         });
     }
 
