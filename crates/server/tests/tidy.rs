@@ -18,6 +18,25 @@ fn the_engine_imports_nothing_of_ours_and_no_io() {
 }
 
 #[test]
+fn voice_imports_nothing_of_ours() {
+    let packages = metadata();
+    let voice = built_dependencies(&packages, "voice");
+    let ours = ["engine", "countersign", "bench", "smpp"];
+    assert!(!ours.iter().any(|name| voice.contains(*name)), "voice depends on {voice:?}");
+}
+
+#[test]
+fn the_pure_half_of_voice_is_told_the_time_and_opens_nothing() {
+    for file in ["g711", "rtp", "sdp", "script", "playout", "outcome"] {
+        let text = read(&format!("crates/voice/src/{file}.rs"));
+        for word in ["tokio", "rsipstack", "Instant", "SystemTime", "Socket::", "std::fs", "thread"]
+        {
+            assert!(!text.contains(word), "{file}.rs knows {word}");
+        }
+    }
+}
+
+#[test]
 fn smpp_imports_nothing_of_ours_and_no_io() {
     let packages = metadata();
     let smpp = dependencies(&packages, "smpp");
@@ -33,7 +52,7 @@ fn smpp_imports_nothing_of_ours_and_no_io() {
 fn every_direct_dependency_has_its_line_in_the_architecture() {
     let architecture = read("ARCHITECTURE.md");
     let packages = metadata();
-    let packages_of_ours = ["engine", "smpp", "countersign", "bench"];
+    let packages_of_ours = ["engine", "smpp", "voice", "countersign", "bench"];
     for package in packages_of_ours {
         for name in dependencies(&packages, package) {
             let ours = packages_of_ours.contains(&name.as_str());
