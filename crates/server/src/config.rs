@@ -221,7 +221,7 @@ mod tests {
         ];
         insta::assert_snapshot!(load(file, &variables).unwrap_err(), @r#"
         the configuration has 7 mistakes
-          sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`
+          sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`, `link`, `route`
           server.body_bytes_max: invalid type: string "big", expected a whole number
           server.lisen: unknown key `lisen`, expected one of `listen`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`
