@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::http::HttpLink;
 use super::routing::Routing;
 use super::{Link, Reports, Ways};
 use crate::clock::Clock;
@@ -38,7 +39,7 @@ pub struct LinkError {
 pub fn start_link(
     name: &str,
     config: &LinkConfig,
-    _context: &LinkContext,
+    context: &LinkContext,
 ) -> Result<Arc<dyn Link>, LinkError> {
     let missing = |kind: &str| LinkError {
         name: name.to_owned(),
@@ -46,7 +47,11 @@ pub fn start_link(
     };
     match &config.kind {
         LinkKind::Smpp(_) => Err(missing("smpp")),
-        LinkKind::Http(_) => Err(missing("http")),
+        LinkKind::Http(http) => {
+            HttpLink::start(name, &config.network, http.clone(), context.clone())
+                .map(|link| Arc::new(link) as Arc<dyn Link>)
+                .map_err(|problem| LinkError { name: name.to_owned(), problem })
+        }
         LinkKind::Sip(_) => Err(missing("sip")),
     }
 }

@@ -228,6 +228,22 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     })
 }
 
+/// Tells the links where carriers reach this server, which some cannot do without.
+pub(super) fn tell_public_url(
+    links: &mut BTreeMap<String, LinkConfig>,
+    public_url: Option<&String>,
+    mistakes: &mut ConfigMistakes,
+) {
+    for (name, link) in links {
+        let LinkKind::Http(http) = &mut link.kind else { continue };
+        if public_url.is_none() && http.tells_dlr_url() && !mistakes.has("server.public_url") {
+            let problem = format!("is empty; [link.{name}] tells its carrier where to report to");
+            mistakes.add("server.public_url", problem);
+        }
+        http.public_url = public_url.cloned();
+    }
+}
+
 /// Reads lines such as `44=0.031`, `sms:1=0.0075` and `=0.05`.
 fn costs(written: &[String], settings: &mut Settings<'_>) -> Vec<Price> {
     let read = |line: &String| {
