@@ -1,7 +1,7 @@
 //! The examples of HTTP links are right, complete, and tell the ranges that hold.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
     reason = "functions beside the tests fail as the tests do"
 )]
 

@@ -8,6 +8,9 @@ mod carrier;
 #[path = "webhooks/receiver.rs"]
 #[expect(dead_code, reason = "webhooks' own tests use more of it")]
 mod receiver;
+#[cfg(test)]
+#[path = "http_links/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use carrier::{NUMBER, Stage, answer};
 use engine::{ErrorCode, ReceiptStatus};
 use receiver::Receiver;
 use reqwest::StatusCode;
+use tls::TlsCarrier;
 
 /// A text that breaks whatever is pasted together: separators, quotes, escapes, other scripts.
 const NASTY: &str = "Your \"PIN\" is 4815 & <b>100%</b> + 1\\2 {to} ☎ Привет";
@@ -230,6 +234,39 @@ async fn nobody_knows_of_a_message_without_an_answer_until_its_report_comes() {
 }
 
 #[tokio::test]
+async fn a_report_may_come_before_the_answer_and_before_nobody_knows() {
+    // An answer after half a second, and none within the link's patience.
+    for (patience, delay) in [(10_000, Duration::from_millis(500)), (300, Duration::MAX)] {
+        let mut jasmin = Receiver::answering_after(delay).await;
+        jasmin.will_answer_with(&answer(200, "Success \"0703\""));
+        let url = jasmin.url("/send");
+        let link = format!("profile = 'jasmin'\nurl = '{url}'\ntimeout_ms = {patience}");
+        let stage = Stage::start(&link).await;
+        let message = stage.send("Your PIN is 4815", "http://127.0.0.1:9/").await;
+        let url = jasmin.next().await.param("dlr-url");
+        let early = stage.post(&url, FORM, "id=0703&level=2&message_status=DELIVRD").await;
+        assert_eq!(early.0, StatusCode::OK);
+        stage.wait_for_receipt(message, ReceiptStatus::Delivered, ErrorCode::NONE).await;
+        assert_eq!(stage.message(message).await.passage.link.as_deref(), Some("one"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_knows_of_a_message_whose_connection_breaks_after_it_was_written() {
+    let mut carrier = Receiver::start().await;
+    let url = carrier.url("/send");
+    let stage = Stage::start(&format!("profile = 'jasmin'\nurl = '{url}'")).await;
+    for odd in ["SSH-2.0-OpenSSH\r\n\r\n", &answer(200, "<html>Welcome</html>"), &answer(500, "")] {
+        carrier.will_answer_with(odd);
+        let message = stage.send("Your PIN is 4815", "http://127.0.0.1:9/").await;
+        carrier.next().await;
+        stage.wait_for_status(message, "Unconfirmed").await;
+    }
+    carrier.assert_quiet().await;
+    stage.wait_for_metric("countersign_time_to_submit_seconds_count{link=\"one\"} 3").await;
+}
+
+#[tokio::test]
 async fn the_breaker_opens_after_failures_in_a_row_and_closes_after_one_success() {
     let mut carrier = Receiver::start().await;
     carrier.will_keep_answering(503);
@@ -280,6 +317,24 @@ async fn a_message_beyond_the_connections_goes_elsewhere() {
     second.next().await;
     stage.wait_for_status(other, "Submitted").await;
     assert_eq!(stage.message(other).await.passage.link.as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_where_it_is_named_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let TlsCarrier { url, certificate } =
+        TlsCarrier::start(dir.path(), answer(202, "0: Accepted for delivery")).await;
+    let certificate = certificate.display();
+    let stage = Stage::start(&format!(
+        "profile = 'kannel'\nurl = '{url}'\n[link.two]\nkind = 'http'\nprofile = 'kannel'\n\
+         url = '{url}'\nca_file = '{certificate}'"
+    ))
+    .await;
+    let message = stage.send("Your PIN is 4815", "http://127.0.0.1:9/").await;
+    stage.wait_for_status(message, "Submitted").await;
+    let passage = stage.message(message).await.passage;
+    assert_eq!(passage.link.as_deref(), Some("two"));
+    assert_eq!(passage.decision.passed_over[0].reason, "there is no connection");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ pub fn start_link(
     match &config.kind {
         LinkKind::Smpp(_) => Err(missing("smpp")),
         LinkKind::Http(http) => {
-            HttpLink::start(name, &config.network, http.clone(), context.clone())
+            HttpLink::start(name, &config.network, http.as_ref().clone(), context.clone())
                 .map(|link| Arc::new(link) as Arc<dyn Link>)
                 .map_err(|problem| LinkError { name: name.to_owned(), problem })
         }

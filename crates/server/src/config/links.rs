@@ -35,7 +35,7 @@ pub enum LinkKind {
     /// SMPP 3.4, with binds to a carrier's SMSC.
     Smpp(smpp::SmppConfig),
     /// The HTTP API of an aggregator.
-    Http(http::HttpConfig),
+    Http(Box<http::HttpConfig>),
     /// A SIP trunk.
     Sip(sip::SipConfig),
 }
@@ -199,7 +199,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let common: RawCommon = settings.read(common)?;
     let kind = match common.kind.as_str() {
         "smpp" => smpp::resolve(keys, settings).map(LinkKind::Smpp),
-        "http" => http::resolve(keys, settings).map(LinkKind::Http),
+        "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
         "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
         "" => {
             settings.wrong("kind", format!("is missing; must be one of {KINDS}"));

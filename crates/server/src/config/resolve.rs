@@ -32,13 +32,21 @@ pub(super) fn resolve(
     let routes = links::resolve_routes(raw.route, &links, mistakes);
     let server = server(raw.server, mistakes);
     links::tell_public_url(&mut links, server.public_url.as_ref(), mistakes);
+    let limits = limits(raw.limits, mistakes);
+    // After a start the rates are counted from what is kept.
+    for (window, length) in [
+        ("limits.number_window_s", limits.number_window),
+        ("limits.prefix_window_s", limits.prefix_window),
+    ] {
+        at_most(window, "data.retention_days", length <= data.retention, mistakes);
+    }
     Config {
         links,
         routes,
         server,
         store: store(raw.store, mistakes),
         engine: engine(raw.engine, mistakes),
-        limits: limits(raw.limits, mistakes),
+        limits,
         countries: countries(raw.countries, mistakes),
         vonage: vonage(raw.vonage, mistakes),
         textmagic: textmagic(raw.textmagic),
@@ -56,8 +64,13 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     let server = ServerConfig {
         listen: text(raw.listen, "server.listen", ADDRESS, mistakes, |text| text.parse().ok())
             .unwrap_or(ours.listen),
-        public_url: text(raw.public_url, "server.public_url", PUBLIC_URL, mistakes, public_url)
-            .flatten(),
+        public_url: text(
+            raw.public_url.filter(|url| !url.is_empty()),
+            "server.public_url",
+            PUBLIC_URL,
+            mistakes,
+            public_url,
+        ),
         trusted_proxies: networks(raw.trusted_proxies, "server.trusted_proxies", mistakes),
         body_bytes_max: ranges::SERVER_BODY_BYTES_MAX.number(
             raw.body_bytes_max,
@@ -90,15 +103,12 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     server
 }
 
-/// Reads where this server is reached; nothing is nowhere.
-fn public_url(text: &str) -> Option<Option<String>> {
-    if text.is_empty() {
-        return Some(None);
-    }
+/// Reads where this server is reached.
+fn public_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let fits = matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && plain;
-    fits.then(|| Some(text.trim_end_matches('/').to_owned()))
+    fits.then(|| text.trim_end_matches('/').to_owned())
 }
 
 fn data(raw: RawData, seal_keys: Option<KeyRing>, mistakes: &mut ConfigMistakes) -> DataConfig {

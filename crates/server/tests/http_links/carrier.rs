@@ -127,6 +127,18 @@ impl Stage {
         panic!("it never came to that");
     }
 
+    /// Waits until the figures have this line.
+    pub(crate) async fn wait_for_metric(&self, line: &str) {
+        let encode = || self.app.driver.metrics.encode();
+        for _ in 0..POLLS {
+            if encode().lines().any(|shown| shown == line) {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("no {line} in {}", encode());
+    }
+
     pub(crate) fn link(&self, name: &str) -> Arc<dyn Link> {
         Arc::clone(&self.app.driver.channels.ways().gate(name).unwrap().link)
     }

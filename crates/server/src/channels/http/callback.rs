@@ -134,7 +134,9 @@ impl Callbacks {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             digits.parse().ok().map(|digits| number_id(digits, secrets))
         });
-        let names = [field(&rules.id), field(&rules.own_id), number];
+        // Ours first: whatever becomes of the answer, it is known by that name, and a report that
+        // comes before the answer waits under its first name.
+        let names = [field(&rules.own_id), field(&rules.id), number];
         let keys: Vec<CarrierKey> = names.iter().flatten().map(|id| self.key(id)).collect();
         let state = field(&rules.state)?;
         let otherwise = rules.otherwise.unwrap_or(ReceiptStatus::Unknown);

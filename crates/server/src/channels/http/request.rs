@@ -1,6 +1,7 @@
 //! Writes the request for one message, with everything in it escaped as its place asks.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -119,15 +120,14 @@ impl Message<'_> {
         match slot {
             Slot::To => dispatch.number.to_string(),
             Slot::ToE164 => format!("+{}", dispatch.number),
-            Slot::From => from().to_owned(),
             Slot::FromE164 if sender_kind(from()) == Some(SenderKind::LongNumber) => {
                 format!("+{}", from().trim_start_matches('+'))
             }
-            Slot::FromE164 => from().to_owned(),
+            Slot::From | Slot::FromE164 => from().to_owned(),
             Slot::Text => text.to_owned(),
             Slot::TextGsm => if is_gsm { text } else { "" }.to_owned(),
             Slot::TextUcs2Hex if is_gsm => String::new(),
-            Slot::TextUcs2Hex => text.encode_utf16().map(|unit| format!("{unit:04x}")).collect(),
+            Slot::TextUcs2Hex => hexadecimal(text),
             Slot::Coding if is_gsm => config.coding.0.clone(),
             Slot::Coding => config.coding.1.clone(),
             Slot::DlrUrl => {
@@ -177,6 +177,15 @@ impl Message<'_> {
     fn text(&self, template: &Template) -> Option<String> {
         Some(template.render(|slot| self.fill(slot))).filter(|text| !text.is_empty())
     }
+}
+
+/// Writes a text as UTF-16BE in hexadecimal.
+fn hexadecimal(text: &str) -> String {
+    text.encode_utf16().fold(String::new(), |mut written, unit| {
+        // Writing to a string cannot fail.
+        let _ = write!(written, "{unit:04x}");
+        written
+    })
 }
 
 /// Escapes all but the unreserved characters (RFC 3986, section 2.3), so that nothing that fills a
