@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::channels::Link;
-use countersign::channels::http::callback::secret_path;
+use countersign::channels::http::callback::receipts_url;
 use countersign::config::Config;
 use countersign::driver::MessageRequest;
 use countersign::http::App;
@@ -151,8 +151,7 @@ impl Stage {
 
     /// Where a link's reports are received, as its carrier knows it.
     pub(crate) fn dlr_url(&self, link: &str) -> String {
-        let path = secret_path(link, self.app.driver.directories.secrets());
-        format!("{PUBLIC_URL}{path}/receipts")
+        receipts_url(PUBLIC_URL, link, self.app.driver.directories.secrets())
     }
 
     pub(crate) async fn get(&self, url: &str) -> (StatusCode, String) {

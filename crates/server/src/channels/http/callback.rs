@@ -11,9 +11,10 @@ use crate::directory::ServerSecrets;
 use crate::seal::SecretHash;
 use crate::store::{CarrierKey, CarrierPart};
 
-/// Returns the path that only a link's aggregator knows, without a slash at its end.
-pub fn secret_path(link: &str, secrets: &ServerSecrets) -> String {
-    format!("/links/{link}/{}", token(link, secrets))
+/// Returns where a link's aggregator reports to, below `server.public_url`. Only the aggregator and
+/// the operator may know it.
+pub fn receipts_url(public_url: &str, link: &str, secrets: &ServerSecrets) -> String {
+    format!("{public_url}/links/{link}/{}/receipts", token(link, secrets))
 }
 
 /// Whether a token is the link's, in a time that tells nothing about how nearly it is.
@@ -198,8 +199,8 @@ mod tests {
     #[test]
     fn only_the_links_own_token_fits() {
         let secrets = secrets();
-        let path = secret_path("one", &secrets);
-        let token = path.rsplit('/').next().unwrap();
+        let url = receipts_url("https://sms.example", "one", &secrets);
+        let token = url.rsplit('/').nth(1).unwrap();
         assert!(is_token("one", token, &secrets));
         assert!(!is_token("two", token, &secrets));
         assert!(!is_token("one", &token[1..], &secrets));

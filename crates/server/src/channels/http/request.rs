@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::super::Dispatch;
 use super::super::routing::sender_kind;
-use super::callback::secret_path;
+use super::callback::receipts_url;
 use crate::config::{BodyKind, Field, HttpConfig, SenderKind, Slot, Template};
 use crate::directory::ServerSecrets;
 use crate::seal::read_private;
@@ -132,7 +132,7 @@ impl Message<'_> {
             Slot::Coding => config.coding.1.clone(),
             Slot::DlrUrl => {
                 let base = config.public_url.as_deref().unwrap_or_default();
-                format!("{base}{}/receipts", secret_path(&requests.link, secrets))
+                receipts_url(base, &requests.link, secrets)
             }
             Slot::Id => own_id(dispatch.attempt, secrets),
             Slot::User => config.user.clone(),
