@@ -16,6 +16,24 @@ pub enum Encoding {
     Ucs2,
 }
 
+impl Encoding {
+    /// Returns how many units a character takes; in GSM 7-bit, one that is not in it takes one.
+    pub fn units(self, character: char) -> usize {
+        match self {
+            Self::Gsm7 => Septets::of(character).map_or(1, Septets::count),
+            Self::Ucs2 => character.len_utf16(),
+        }
+    }
+
+    /// Returns how many units fit in one part of several.
+    pub const fn part_units(self) -> usize {
+        match self {
+            Self::Gsm7 => GSM7.part,
+            Self::Ucs2 => UCS2.part,
+        }
+    }
+}
+
 /// What a text costs on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Segments {
