@@ -3,9 +3,10 @@
 DATA ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: run test check unit interop bench
+.PHONY: run test check setup unit interop bench
 
 run: ## Build and start on the embedded store, with the sandbox network and a demo account.
+	-sh interop/setup.sh voice
 	cargo build --release --bin countersign
 	./target/release/countersign serve --sandbox --demo-account --data $(DATA) --listen $(LISTEN)
 
@@ -17,12 +18,15 @@ check: ## Formatting, lints, licences.
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet
 	cargo deny --log-level error check bans licenses sources
 
-unit: ## The engine, the store, the doors over the real binary, restarts.
+setup: ## What others wrote and the tests call: installed once, looked for every time.
+	sh interop/setup.sh
+
+unit: setup ## The engine, the store, the doors over the real binary, restarts, calls to real phones.
 	cargo test --workspace --no-fail-fast
 
-interop: ## What others wrote, against the real binary: SDKs and the vendors' own samples.
-	sh interop/setup.sh
+interop: setup ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	cargo build --bin countersign
+	cargo build --package voice --example render
 	python3 interop/run.py target/debug/countersign
 
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, textmagic, vonage, xml_answers  # noqa: E402
+from suite import guide, smpp, speech, textmagic, vonage, xml_answers  # noqa: E402
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -41,6 +41,17 @@ TEXTMAGIC = [
     ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
 ]
 
+WHISPER = "faster-whisper 1.2.1 (PyPI)"
+
+
+# What stands behind the server in the SMPP stories: name, package set, driver, what it is told.
+SMSCS = [
+    ("SMSC npm smpp, ids alike", "smsc-js", ["smsc_js.js"], {"ids": "same", "receipts": "text"}),
+    ("SMSC npm smpp, ids in hex and decimal, receipts as TLV", "smsc-js", ["smsc_js.js"],
+     {"ids": "resp_hex_receipt_dec", "receipts": "tlv"}),
+    ("SMSC PyPI smpp34", "smsc-py", ["smsc_py.py"], {"ids": "same", "receipts": "text"}),
+]
+
 
 def arguments():
     """Reads the command line."""
@@ -56,21 +67,26 @@ def arguments():
 
 def driver_of(packages, package_set, script, server):
     """The driver of one client, pointed at one server."""
+    hello = {**server.demo, "host": "127.0.0.1", "port": server.port}
+    return Driver(*command_of(packages, package_set, script), hello)
+
+
+def command_of(packages, package_set, script):
+    """The command and the environment of a driver."""
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     if script[0].endswith(".py"):
         runtime = packages.python(package_set)
     else:
         runtime = "node"
         environment["NODE_PATH"] = packages.node(package_set)
-    hello = {**server.demo, "host": "127.0.0.1", "port": server.port}
-    return Driver([runtime, str(DRIVERS / script[0]), *script[1:]], environment, hello)
+    return [runtime, str(DRIVERS / script[0]), *script[1:]], environment
 
 
 @contextlib.contextmanager
-def server_of(stories, binary):
+def server_of(stories, binary, configure=None):
     """A server of one's own, whose log is shown when a story told to it fails."""
     failed_before = stories.failed
-    with Server(binary) as server:
+    with Server(binary, configure) as server:
         broke = True
         try:
             yield server
@@ -111,6 +127,31 @@ def play_xml(stories, binary, who, reader):
             xml_answers.tell_all(stories, who, reader, server)
 
 
+def play_smpp(stories, packages, binary, who, package_set, script, told):
+    """Plays the SMPP stories: official clients in front, an SMSC that others wrote behind."""
+    with stories.watch(who, "the SMSC gets through its stories"):
+        hello = smpp.hello(told)
+        command, environment = command_of(packages, package_set, script)
+        with Driver(command, environment, hello) as smsc:
+            smsc.call("listen")
+            configure = smpp.configuration(hello)
+            with server_of(stories, binary, configure) as server, Receiver() as receiver:
+                clients = [
+                    driver_of(packages, "vonage-py-3", ["vonage_py_3.py"], server),
+                    driver_of(packages, "textmagic-client-2", ["textmagic_client.js"], server),
+                ]
+                with clients[0] as vonage_client, clients[1] as textmagic_client:
+                    players = smpp.Players(smsc, vonage_client, textmagic_client, receiver, server)
+                    smpp.tell_all(stories, who, players)
+
+
+def play_speech(stories, packages, binary, who):
+    """Listens to calls that the speech crate renders; its example lies beside the binary."""
+    render = Path(binary).resolve().parent / "examples" / "render"
+    with stories.watch(who, "the recogniser gets through its stories"):
+        speech.tell_all(stories, who, str(render), packages)
+
+
 def main():
     """Plays everybody that was asked for, then prints the count."""
     asked = arguments()
@@ -129,6 +170,11 @@ def main():
     for who, reader in xml_answers.READERS:
         if asked.only in who:
             play_xml(stories, asked.binary, who, reader)
+    for smsc in SMSCS:
+        if asked.only in smsc[0]:
+            play_smpp(stories, packages, asked.binary, *smsc)
+    if asked.only in WHISPER:
+        play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())
     return 0 if stories.failed == 0 and stories.passed > 0 else 1
 

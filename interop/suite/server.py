@@ -29,8 +29,10 @@ def free_port():
 class Server:
     """A context manager around `countersign serve --sandbox --demo-account`."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, configure=None):
+        """`configure(directory)` returns the text of a configuration file for the server."""
         self._binary = binary
+        self._configure = configure
         self._process = None
         self.demo = {}
         self.port = free_port()
@@ -41,11 +43,16 @@ class Server:
         self.log = self._directory / "server.log"
         data = self._directory / "data"
         data.mkdir()
+        options = []
+        if self._configure:
+            file = self._directory / "countersign.toml"
+            file.write_text(self._configure(self._directory))
+            options = ["--config", str(file)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     self._binary, "serve", "--sandbox", "--demo-account",
-                    "--data", str(data), "--listen", f"127.0.0.1:{self.port}",
+                    "--data", str(data), "--listen", f"127.0.0.1:{self.port}", *options,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )

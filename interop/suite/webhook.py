@@ -43,6 +43,18 @@ class Receiver:
             and seen["params"].get("status") == "delivered"
         ]
 
+    def wait_for_status(self, message_id, status):
+        """Waits for a receipt of a message with this status; returns its parameters."""
+        give_up = time.monotonic() + RECEIPT_SECONDS_MAX
+        while True:
+            for seen in list(self.requests):
+                told = seen["params"]
+                if told.get("messageId") == message_id and told.get("status") == status:
+                    return told
+            if time.monotonic() > give_up:
+                return None
+            time.sleep(0.05)
+
     def wait_for(self, message_id, path="/receipts", count=1):
         """Waits for that many delivered receipts of a message at a path; returns the last."""
         give_up = time.monotonic() + RECEIPT_SECONDS_MAX

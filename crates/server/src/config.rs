@@ -277,6 +277,11 @@ mod tests {
         refuses("webhooks.in_flight_max = 4", "per_endpoint_max", "in_flight_max");
         refuses("webhooks.per_account_max = 257", "per_account_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
+        let day = "data.retention_days = 1\n";
+        for window in ["number_window_s", "prefix_window_s"] {
+            refuses(&format!("{day}limits.{window} = 86401"), window, "retention_days");
+            assert!(load(&format!("{day}limits.{window} = 86400"), &[]).is_ok(), "{window}");
+        }
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
     }
 

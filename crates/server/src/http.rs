@@ -28,6 +28,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::channels::sandbox::Sandbox;
 use crate::clock::{self, Stopwatch, utc};
@@ -125,8 +126,11 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let door = DoorName::of(&path);
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
-    let answer =
-        tokio::time::timeout(app.config.server.request_timeout, guarded(next.run(request)));
+    // Whatever is logged on the way names the request that its caller was answered with. The level
+    // is that of the lines that must never be without it.
+    let span = tracing::error_span!("request", request.id = %id.0);
+    let handler = guarded(next.run(request)).instrument(span);
+    let answer = tokio::time::timeout(app.config.server.request_timeout, handler);
     let mut response = match answer.await {
         Ok(Some(response)) => response,
         Ok(None) => {

@@ -59,7 +59,12 @@ pub(super) async fn run(
         may_work_later: false,
     };
     for gate in &links {
-        if let Some(done) = passage.try_link(driver, gate, &dispatch, parts).await {
+        let done = passage.try_link(driver, gate, &dispatch, parts).await;
+        if in_flight.is_withdrawn() {
+            // Told while it was handed over, when the link may not have known it yet.
+            gate.link.withdraw(job.attempt);
+        }
+        if let Some(done) = done {
             let Done { outcome, carrier_parts, cost } = done;
             let link = gate.link.name().to_owned();
             let handover = Handover { link, decision: passage.decision, cost, outcome };

@@ -28,13 +28,21 @@ pub(super) fn resolve(
     let data = data(raw.data, seal_keys, mistakes);
     let links = links::resolve_links(raw.link, mistakes);
     let routes = links::resolve_routes(raw.route, &links, mistakes);
+    let limits = limits(raw.limits, mistakes);
+    // After a start the rates are counted from what is kept.
+    for (window, length) in [
+        ("limits.number_window_s", limits.number_window),
+        ("limits.prefix_window_s", limits.prefix_window),
+    ] {
+        at_most(window, "data.retention_days", length <= data.retention, mistakes);
+    }
     Config {
         links,
         routes,
         server: server(raw.server, mistakes),
         store: store(raw.store, mistakes),
         engine: engine(raw.engine, mistakes),
-        limits: limits(raw.limits, mistakes),
+        limits,
         countries: countries(raw.countries, mistakes),
         vonage: vonage(raw.vonage, mistakes),
         textmagic: textmagic(raw.textmagic),

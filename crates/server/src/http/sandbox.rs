@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use engine::{Keyword, Subject, TypedCode, Verdict};
+use engine::{Keyword, TypedCode, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -71,8 +71,7 @@ async fn type_code(
     let answer = async {
         let digits = handset(&digits)?;
         let typed: TypeRequest = body(&app, request).await?;
-        let attempt = sandbox(&app)?.last_attempt(digits);
-        let Some(Subject::Verification(id)) = attempt.map(|attempt| attempt.subject) else {
+        let Some(id) = sandbox(&app)?.last_verification(digits) else {
             return Err(fault(StatusCode::NOT_FOUND, "this handset has received no verification"));
         };
         let found = app.driver.store.verification(id).await.ok().flatten();

@@ -117,11 +117,12 @@ async fn send(
     incoming: &Incoming,
     params: &Params,
 ) -> Result<Vec<Part>, WireError> {
-    // The vendor looks at the account before it looks at the parameters.
-    if account.settings.suspended {
+    let idempotency = idempotency(app, incoming, params)?;
+    // The vendor looks at the account before it looks at the parameters. What may be a repeat goes
+    // on: its first answer is not taken back.
+    if account.settings.suspended && idempotency.is_none() {
         return Err(denied(app, Denial::Refused(Refusal::AccountSuspended)));
     }
-    let idempotency = idempotency(app, incoming, params)?;
     let request = request::parse(params, account, &app.config)?;
     let request = MessageRequest { idempotency, ..request };
     let (to, client_ref) = (request.number.digits().to_string(), request.client_ref.clone());

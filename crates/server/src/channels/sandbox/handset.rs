@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::SecretText;
-use engine::wording::Segments;
+use engine::wording::gsm::Septets;
 
 use super::NAME;
 use crate::clock;
@@ -33,36 +33,52 @@ pub async fn send(driver: &Arc<Driver>, from: u64, to: &str, text: &str) -> Resu
 
 /// Cuts a text where a handset does: as late as a part has room.
 fn parts(text: &str) -> Vec<&str> {
-    if Segments::of(text).count == 1 {
+    let septets = |character| Septets::of(character).map(Septets::count);
+    let is_gsm = text.chars().all(|character| septets(character).is_some());
+    let units = |character: char| match is_gsm {
+        true => septets(character).unwrap_or_default(),
+        false => character.len_utf16(),
+    };
+    let (single, part) = if is_gsm { GSM_UNITS } else { UCS2_UNITS };
+    if text.chars().map(units).sum::<usize>() <= single {
         return vec![text];
     }
-    let encoding = Segments::of(text).encoding;
     let mut parts = Vec::new();
     let (mut begin, mut filled) = (0, 0);
     for (at, character) in text.char_indices() {
-        let units = encoding.units(character);
-        if filled + units > encoding.part_units() {
+        if filled + units(character) > part {
             parts.extend(text.get(begin..at));
             (begin, filled) = (at, 0);
         }
-        filled += units;
+        filled += units(character);
     }
     parts.extend(text.get(begin..));
     parts
 }
+
+/// How much a message alone holds, and a part of several (3GPP TS 23.040, section 9.2.3.24).
+const GSM_UNITS: (usize, usize) = (160, 153);
+const UCS2_UNITS: (usize, usize) = (70, 67);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_into_as_many_parts_as_it_is_counted() {
-        let snowmen = "☃".repeat(140);
-        let euros = "€".repeat(100);
-        for text in ["", "STOP", &"a".repeat(160), &"a".repeat(161), &snowmen, &euros] {
-            let parts = parts(text);
-            assert_eq!(parts.len(), usize::from(Segments::of(text).count), "{text}");
-            assert_eq!(parts.concat(), text);
+    fn a_long_text_is_cut_into_parts_that_make_it_up_again() {
+        let text = |character: &str, times| character.repeat(times);
+        for (text, count) in [
+            (String::new(), 1),
+            (text("a", 160), 1),
+            (text("a", 161), 2),
+            (text("€", 80), 1),
+            (text("€", 81), 2),
+            (text("☃", 70), 1),
+            (text("☃", 71), 2),
+            (text("🔑", 67), 3),
+        ] {
+            let parts = parts(&text);
+            assert_eq!((parts.len(), parts.concat()), (count, text));
         }
     }
 }

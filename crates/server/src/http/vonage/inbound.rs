@@ -1,7 +1,7 @@
 //! Messages from handsets in Vonage's words.
 
 use engine::first_word;
-use engine::wording::{Encoding, Segments};
+use engine::wording::gsm::Septets;
 
 use super::push::Push;
 use crate::store::InboundView;
@@ -24,10 +24,8 @@ impl InboundSms<'_> {
     fn fields(&self) -> Vec<(&'static str, String)> {
         let message = self.message;
         let text = message.text.reveal();
-        let kind = match Segments::of(text).encoding {
-            Encoding::Gsm7 => "text",
-            Encoding::Ucs2 => "unicode",
-        };
+        let is_plain = text.chars().all(|character| Septets::of(character).is_some());
+        let kind = if is_plain { "text" } else { "unicode" };
         let mut fields = vec![
             ("msisdn", message.from.to_string()),
             ("to", message.to.clone()),

@@ -1,0 +1,181 @@
+//! What became of a call, told from the answers of the other side.
+
+use std::time::Duration;
+
+use crate::g711::Codec;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The script was played to its end and we hung up.
+    Completed,
+    /// The phone answered, but nobody pressed the key that the gate asks for.
+    NoKey,
+    /// The phone answered and hung up before the script was over.
+    HungUp,
+    /// The call was called off by us, ringing or answered.
+    Withdrawn,
+    /// The phone answered, and the call reached the longest time allowed.
+    TooLong,
+    /// The phone is in use.
+    Busy,
+    /// It rang and nobody answered, or the phone is off.
+    NoAnswer,
+    /// Somebody refused the call.
+    Declined,
+    /// There is no such number.
+    InvalidNumber,
+    /// The trunk does not accept our credentials.
+    CredentialsRefused,
+    /// The two sides have no codec in common.
+    NoCodec,
+    /// The trunk gave no sign of life in time.
+    TrunkUnreachable,
+    /// The trunk answered that it cannot place the call.
+    TrunkFailed {
+        /// When it wants to be asked again, if it said so and at most [`RETRY_AFTER_MAX`].
+        retry_after: Option<Duration>,
+    },
+    /// All channels of the trunk are taken, or it was given too many calls a second.
+    NoChannel,
+    /// The request cannot be expressed in SIP: the number or the caller id has odd characters.
+    Unspeakable,
+}
+
+/// The record of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// When it began to ring, since the call was asked for.
+    pub rang_at: Option<Duration>,
+    /// When it was answered, since the call was asked for.
+    pub answered_at: Option<Duration>,
+    /// When it was over, since the call was asked for.
+    pub ended_at: Duration,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// The final status of the INVITE, if the other side gave one.
+    pub sip_status: Option<u16>,
+    /// The codec that was agreed on.
+    pub codec: Option<Codec>,
+    /// How many RTP packets were sent.
+    pub packets_sent: u64,
+    /// How many RTP packets were received.
+    pub packets_received: u64,
+    /// How many keys were pressed; which ones is not kept.
+    pub keys: u32,
+    /// How often the items of the script were played to their end.
+    pub plays: u32,
+    /// How many ticks of 20 ms began 5 ms late or later.
+    pub late_ticks: u64,
+}
+
+impl CallOutcome {
+    /// Returns what a final status of an INVITE other than 200 means.
+    ///
+    /// The meanings are those of RFC 3261 section 21, as trunks use them.
+    pub fn from_status(status: u16, retry_after: Option<Duration>) -> Self {
+        match status {
+            486 | 600 => Self::Busy,
+            // 408 is the other side's: our own time-outs never come here.
+            408 | 480 | 487 => Self::NoAnswer,
+            603 | 607 | 608 => Self::Declined,
+            404 | 410 | 484 | 485 | 604 => Self::InvalidNumber,
+            401 | 403 | 407 => Self::CredentialsRefused,
+            415 | 488 | 606 => Self::NoCodec,
+            _ => {
+                let retry_after = retry_after.map(|time| time.min(RETRY_AFTER_MAX));
+                Self::TrunkFailed { retry_after }
+            }
+        }
+    }
+
+    /// Returns whether another trunk may still reach the phone with the same attempt.
+    pub fn is_trunks_fault(self) -> bool {
+        match self {
+            Self::CredentialsRefused
+            | Self::NoCodec
+            | Self::TrunkUnreachable
+            | Self::TrunkFailed { .. }
+            | Self::NoChannel => true,
+            Self::Completed
+            | Self::NoKey
+            | Self::HungUp
+            | Self::Withdrawn
+            | Self::TooLong
+            | Self::Busy
+            | Self::NoAnswer
+            | Self::Declined
+            | Self::InvalidNumber
+            | Self::Unspeakable => false,
+        }
+    }
+}
+
+impl CallRecord {
+    /// Returns how long the call was answered, rounded to nothing.
+    pub fn talked_for(&self) -> Duration {
+        self.answered_at.map_or(Duration::ZERO, |answered| self.ended_at.saturating_sub(answered))
+    }
+}
+
+/// Parses the delta seconds of a Retry-After header, before its comment and parameters.
+pub fn parse_retry_after(value: &str) -> Option<Duration> {
+    let seconds = value.split([';', '(']).next()?.trim();
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+/// A trunk that asks for more is asked again after this anyway; a typing error of an operator far
+/// away must not silence a trunk for a day.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_of_the_table_has_its_meaning() {
+        use CallOutcome::{Busy, CredentialsRefused, Declined, InvalidNumber, NoAnswer, NoCodec};
+        let table = [
+            (486, Busy),
+            (600, Busy),
+            (408, NoAnswer),
+            (480, NoAnswer),
+            (487, NoAnswer),
+            (603, Declined),
+            (404, InvalidNumber),
+            (484, InvalidNumber),
+            (604, InvalidNumber),
+            (401, CredentialsRefused),
+            (403, CredentialsRefused),
+            (407, CredentialsRefused),
+            (488, NoCodec),
+        ];
+        for (status, outcome) in table {
+            assert_eq!(CallOutcome::from_status(status, None), outcome, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_that_fails_may_say_when_to_come_back_within_a_bound() {
+        let failed = |seconds| {
+            let retry_after = parse_retry_after(seconds);
+            CallOutcome::from_status(503, retry_after)
+        };
+        let after =
+            |seconds| CallOutcome::TrunkFailed { retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(failed("17"), after(17));
+        assert_eq!(failed(" 18000;duration=3600"), after(300));
+        assert_eq!(failed("120 (in a meeting)"), after(120));
+        assert_eq!(failed("soon"), CallOutcome::TrunkFailed { retry_after: None });
+    }
+
+    #[test]
+    fn a_fault_of_the_trunk_goes_to_the_next_and_one_of_the_phone_does_not() {
+        for status in [401, 403, 407, 488, 500, 502, 503, 504, 302, 513] {
+            assert!(CallOutcome::from_status(status, None).is_trunks_fault(), "{status}");
+        }
+        for status in [404, 408, 480, 484, 486, 487, 600, 603, 604] {
+            assert!(!CallOutcome::from_status(status, None).is_trunks_fault(), "{status}");
+        }
+    }
+}
