@@ -71,6 +71,7 @@ pub struct Metrics {
     answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
+    crowded_out: Family<ResultLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
     store_queue: Gauge,
@@ -164,6 +165,7 @@ impl Metrics {
             answer_seconds: Family::new_with_constructor(seconds),
             throttles: Family::default(),
             outcomes: Family::default(),
+            crowded_out: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
             store_queue: Gauge::default(),
@@ -195,6 +197,8 @@ impl Metrics {
         r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
         r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
+        let crowded_out = self.crowded_out.clone();
+        r.register("last_lines_crowded_out", "Texts too long for their last line", crowded_out);
         r.register("store_commit_turns", "Turns in one commit", self.commit_turns.clone());
         r.register("store_commit_seconds", "Time of one commit", self.commit_seconds.clone());
         r.register("store_queue_turns", "Turns waiting for a commit", self.store_queue.clone());
@@ -275,6 +279,11 @@ impl Metrics {
         self.outcomes.get_or_create(&OutcomeLabels { outcome: outcome.into() }).inc();
     }
 
+    /// A text left its last line no room, and gave way, or went without the line.
+    pub fn crowded_out(&self, result: &'static str) {
+        self.crowded_out.get_or_create(&ResultLabels { result: result.into() }).inc();
+    }
+
     /// The store committed this many turns at once.
     pub fn commit(&self, turns: u32, elapsed: Duration) {
         self.commit_turns.observe(turns.into());
@@ -342,6 +351,7 @@ mod tests {
         metrics.webhook("delivered");
         metrics.conversion(&link, true);
         metrics.outcome("verified");
+        metrics.crowded_out("left_out");
         metrics.commit(7, Duration::from_millis(2));
         metrics.store_queue(5);
         metrics.log_lines_dropped().inc_by(4);
@@ -357,6 +367,7 @@ mod tests {
             r#"countersign_webhooks_total{result="delivered"} 1"#,
             r#"countersign_conversions_total{route="north",converted="yes"} 1"#,
             r#"countersign_outcomes_total{outcome="verified"} 1"#,
+            r#"countersign_last_lines_crowded_out_total{result="left_out"} 1"#,
             "countersign_store_commit_turns_sum 7.0",
             "countersign_store_commit_seconds_count 1",
             "countersign_store_queue_turns 5",
