@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::http::HttpLink;
 use super::routing::Routing;
 use super::smpp::{SmppLink, SmppThread};
 use super::{Link, Reports, Ways};
@@ -49,7 +50,11 @@ pub fn start_link(
     };
     match &config.kind {
         LinkKind::Smpp(smpp) => Ok(Arc::new(SmppLink::start(name, config, smpp, context)?)),
-        LinkKind::Http(_) => Err(missing("http")),
+        LinkKind::Http(http) => {
+            HttpLink::start(name, &config.network, http.as_ref().clone(), context.clone())
+                .map(|link| Arc::new(link) as Arc<dyn Link>)
+                .map_err(|problem| LinkError { name: name.to_owned(), problem })
+        }
         LinkKind::Sip(_) => Err(missing("sip")),
     }
 }

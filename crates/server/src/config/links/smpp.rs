@@ -409,7 +409,7 @@ mod tests {
     fn read(keys: &str) -> Result<SmppConfig, String> {
         let mut mistakes = ConfigMistakes::default();
         let mut settings = Settings { place: "link.north".to_owned(), mistakes: &mut mistakes };
-        let keys = keys.parse().expect("a table");
+        let keys = keys.parse().map_err(|error: toml::de::Error| error.to_string())?;
         let config = resolve(keys, &mut settings);
         config.filter(|_| mistakes.is_empty()).ok_or_else(|| mistakes.to_string())
     }
