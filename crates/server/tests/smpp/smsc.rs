@@ -333,7 +333,17 @@ fn handle(
             answer(Status::ROK, Body::UnbindResp);
             return false;
         }
-        _ => {}
+        Body::BindResp(..)
+        | Body::Outbind(_)
+        | Body::SubmitSmResp(_)
+        | Body::DeliverSm(_)
+        | Body::DataSm(_)
+        | Body::DataSmResp(_)
+        | Body::EnquireLinkResp
+        | Body::UnbindResp
+        | Body::GenericNack
+        | Body::AlertNotification(_)
+        | Body::Other { .. } => {}
     }
     true
 }
