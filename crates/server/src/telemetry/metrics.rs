@@ -64,6 +64,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
     webhooks: Family<ResultLabels, Counter>,
+    inbound: Family<InboundLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     outcomes: Family<OutcomeLabels, Counter>,
@@ -109,6 +110,12 @@ struct ReceiptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InboundLabels {
+    link: Label,
+    result: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LinkLabels {
     link: Label,
 }
@@ -148,6 +155,7 @@ impl Metrics {
             attempts: Family::default(),
             receipts: Family::default(),
             webhooks: Family::default(),
+            inbound: Family::default(),
             conversions: Family::default(),
             submit_seconds: Family::new_with_constructor(seconds),
             outcomes: Family::default(),
@@ -170,6 +178,11 @@ impl Metrics {
         r.register("attempts", "Sends of a code, as the link answered", self.attempts.clone());
         r.register("receipts", "What carriers said became of attempts", self.receipts.clone());
         r.register("webhooks", "Webhook calls", self.webhooks.clone());
+        r.register(
+            "inbound",
+            "Messages from handsets, by what they asked for",
+            self.inbound.clone(),
+        );
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
@@ -219,6 +232,12 @@ impl Metrics {
     /// A webhook was called.
     pub fn webhook(&self, result: &'static str) {
         self.webhooks.get_or_create(&ResultLabels { result: result.into() }).inc();
+    }
+
+    /// A handset's message came over this link.
+    pub fn inbound(&self, link: &Label, result: &'static str) {
+        let labels = InboundLabels { link: link.clone(), result: result.into() };
+        self.inbound.get_or_create(&labels).inc();
     }
 
     /// An account told whether its user got in over this route.
