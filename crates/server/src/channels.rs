@@ -6,6 +6,7 @@ pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
+pub mod smpp;
 pub mod start;
 
 use std::future::Future;
@@ -272,8 +273,7 @@ impl Channels {
         tokio::spawn(async move {
             let attempt = job.attempt;
             let done = if others >= in_flight::ATTEMPTS_MAX {
-                let passed_over = job.passed_over.clone();
-                hand_over::postpone(&driver, &job, None, passed_over).await
+                hand_over::put_back(&driver, &job).await
             } else {
                 hand_over::run(&driver, job, timing, &in_flight).await
             };

@@ -17,7 +17,9 @@ pub use links::http::{
     Template,
 };
 pub use links::sip::SipConfig;
-pub use links::smpp::SmppConfig;
+pub use links::smpp::{
+    BindMode, NumberingPlans, Segmentation, SmppConfig, SmscAddress, TlsConfig, TonNpi,
+};
 pub use links::{Grade, LinkConfig, LinkKind, RouteConfig, SenderKind, Tier};
 pub use mistakes::{ConfigMistakes, Mistake};
 pub use network::Network;
