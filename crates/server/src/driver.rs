@@ -16,9 +16,9 @@ use crate::channels::Channels;
 use crate::clock::{self, Clock};
 use crate::directory::{Account, Directories};
 use crate::store::{
-    CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects, IdempotencyKey, Lease,
-    MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification, Started, Store,
-    StoreError, SubmitReport, VerificationDetails,
+    CancelVerification, CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects,
+    IdempotencyKey, Lease, MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification,
+    Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
 
@@ -301,10 +301,11 @@ impl Driver {
         account: &Account,
         id: VerificationId,
     ) -> Result<(), Denial> {
+        let nonce = u64::from_be_bytes(clock::random_bytes());
+        let cancel = CancelVerification { account: account.id, id, nonce, now: self.clock.now() };
         let driver = Arc::clone(self);
-        let account = account.id;
         finish(async move {
-            let effects = driver.store.cancel(account, id, driver.clock.now()).await??;
+            let effects = driver.store.cancel(cancel).await??;
             driver.carry_out(effects);
             Ok(())
         })

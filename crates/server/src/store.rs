@@ -3,10 +3,8 @@
 //! Every operation is told the time and brings its own identifiers, so that it can be replayed.
 //! One that is repeated after an unknown commit does no harm. A start is known by its idempotency
 //! key, else by its identifier (a message's together with its nonce), and is answered as the first
-//! time; a check is known by its nonce, a credit by its key. What links and webhooks report changes
-//! a settled thing no more. A repeated cancel changes nothing either: its refusal,
-//! `Ended(Cancelled)`, says that the first one was carried out. Only a webhook's planned retry
-//! counts as one more try each time it is repeated.
+//! time; a check and a cancel are known by their nonces, a credit by its key. What links report
+//! changes a settled thing no more; what webhooks report counts for the try that it tells of.
 
 mod account;
 mod carrier;
@@ -61,12 +59,7 @@ pub trait Store: Send + Sync {
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>>;
 
     /// Ends a verification at its account's wish.
-    fn cancel(
-        &self,
-        account: AccountId,
-        id: VerificationId,
-        now: Timestamp,
-    ) -> Reply<'_, Result<Effects, Refusal>>;
+    fn cancel(&self, cancel: CancelVerification) -> Reply<'_, Result<Effects, Refusal>>;
 
     /// Takes note of what a link did with an attempt, and takes the attempt off the outbox.
     fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects>;
@@ -103,8 +96,10 @@ pub trait Store: Send + Sync {
     /// Leases webhooks that are due, none of them for anyone in `busy`. Accounts take turns.
     fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>>;
 
-    /// Takes a webhook off the outbox, or plans its next try, or gives it up.
-    fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()>;
+    /// Takes a webhook off the outbox, or plans its next try, or gives it up. A try that failed
+    /// counts only if it is the one after `tries` others: once, however often it is reported, and
+    /// not if somebody who took the webhook up meanwhile has reported the same try.
+    fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()>;
 
     /// Lists webhooks that were given up, newest first.
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>>;
@@ -407,6 +402,19 @@ pub struct CheckCode {
     pub id: VerificationId,
     /// What was typed.
     pub typed: TypedCode,
+    /// Names this request.
+    pub nonce: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A verification to cancel.
+#[derive(Clone, Copy, Debug)]
+pub struct CancelVerification {
+    /// Whose verification it must be.
+    pub account: AccountId,
+    /// Which one.
+    pub id: VerificationId,
     /// Names this request.
     pub nonce: u64,
     /// The time.

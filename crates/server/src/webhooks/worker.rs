@@ -229,8 +229,9 @@ impl Tries {
     /// keeps it from being sent again at once.
     async fn settle(&self, job: &WebhookJob, settlement: Settlement) {
         for tries_left in (0..SETTLE_TRIES).rev() {
-            let Err(error) = self.driver.store.settle_webhook(job.id, settlement.clone()).await
-            else {
+            let settled =
+                self.driver.store.settle_webhook(job.id, job.tries, settlement.clone()).await;
+            let Err(error) = settled else {
                 return;
             };
             if tries_left == 0 {

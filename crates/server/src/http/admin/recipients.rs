@@ -253,12 +253,10 @@ pub(super) async fn erase(
     Input(erasure): Input<Erasure>,
 ) -> Result<Answer<Erased>, Problem> {
     let number = held_number(&app, "number", &erasure.number)?;
-    let rows = app.driver.store.erase(number.digits(), app.driver.clock.now()).await?;
+    let rows = app.driver.directories.erase(&number).await?;
     if let Some(sandbox) = &app.sandbox {
         sandbox.erase(number.digits());
     }
-    // The directory holds the numbers of opt-outs and bars, too.
-    app.driver.directories.reload().await?;
     tracing::info!(rows, "number erased");
     Ok(Answer::ok(Erased { rows }))
 }

@@ -387,7 +387,7 @@ mod tests {
             ["to", "network", "remaining-balance", "message-price"]
                 .map(|name| json.contains(&format!("\"{name}\":")))
         };
-        assert_eq!(shown(WireStatus::Throttled { wait_ms: 1 }), [true, true, false, false]);
+        assert_eq!(shown(WireStatus::Throttled { wait_ms: None }), [true, true, false, false]);
         assert_eq!(shown(WireStatus::QuotaExceeded), [true, true, true, true]);
         assert_eq!(shown(WireStatus::NotAllowListed), [true, false, false, false]);
         assert_eq!(shown(WireStatus::OptedOut), [false, false, false, false]);

@@ -9,8 +9,8 @@ use rusqlite::params;
 
 use super::super::rows::{signed, subject_to_blob, to_json};
 use super::super::{
-    CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage, StartVerification,
-    Started, StoreError, Woken,
+    CancelVerification, CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage,
+    StartVerification, Started, StoreError, Woken,
 };
 use super::caches::{BucketKey, Timer};
 use super::load::{
@@ -185,15 +185,15 @@ pub(super) fn check(
 
 pub(super) fn cancel(
     tx: &mut Tx<'_>,
-    account: AccountId,
-    id: VerificationId,
+    cancel: CancelVerification,
 ) -> Result<Result<Effects, Refusal>, StoreError> {
-    let Some(loaded) = load_owned(tx, account, id)? else {
+    let Some(loaded) = load_owned(tx, cancel.account, cancel.id)? else {
         return Ok(Err(Refusal::Unknown));
     };
     let now = tx.now;
-    let (answer, effects) =
-        turn_verification(tx, loaded, Lease { until: now }, |machine| machine.cancel(now))?;
+    let (answer, effects) = turn_verification(tx, loaded, Lease { until: now }, |machine| {
+        machine.cancel(cancel.nonce, now)
+    })?;
     Ok(answer.map(|()| effects))
 }
 

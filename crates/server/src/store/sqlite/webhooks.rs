@@ -97,7 +97,7 @@ pub(super) fn claim(
                 jobs.push(job);
             }
             // What it was about has been erased or purged.
-            Ok(None) => settle(tx, id, &Settlement::Done)?,
+            Ok(None) => remove(tx, id)?,
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(%error, "cannot tell a webhook; it rests for a day");
                 lease(tx, id, place, claim.now.after(CORRUPT_REST))?;
@@ -118,33 +118,47 @@ fn lease(tx: &mut Tx<'_>, id: i64, place: Place, until: Timestamp) -> Result<(),
 }
 
 /// Takes a webhook off the outbox, or plans its next try, or gives it up.
-pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Result<(), StoreError> {
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    id: i64,
+    tries: u32,
+    settlement: &Settlement,
+) -> Result<(), StoreError> {
     match settlement {
-        Settlement::Done => {
-            if let Some(message) = inbound_of(tx, id)? {
-                inbound::told(tx, message)?;
-            }
-            tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
-            tx.caches.timers.webhooks.set(id, None);
-        }
+        // What was delivered needs no other try, whoever is at it.
+        Settlement::Done => remove(tx, id),
         Settlement::Retry { due_at, error } => {
-            tx.execute(
-                "UPDATE webhook SET due_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
-                 WHERE id = ?1",
-                params![id, signed(due_at.as_millis()), error],
+            let changed = tx.execute(
+                "UPDATE webhook SET due_at = ?3, leased_from = NULL, tries = tries + 1, error = ?4
+                 WHERE id = ?1 AND tries = ?2 AND dead_at IS NULL",
+                params![id, tries, signed(due_at.as_millis()), error],
             )?;
-            let place = place(tx, id)?;
-            tx.caches.timers.webhooks.set(id, place);
+            if changed > 0 {
+                let place = place(tx, id)?;
+                tx.caches.timers.webhooks.set(id, place);
+            }
+            Ok(())
         }
         Settlement::Dead { at, error } => {
-            tx.execute(
-                "UPDATE webhook SET dead_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
-                 WHERE id = ?1",
-                params![id, signed(at.as_millis()), error],
+            let changed = tx.execute(
+                "UPDATE webhook SET dead_at = ?3, leased_from = NULL, tries = tries + 1, error = ?4
+                 WHERE id = ?1 AND tries = ?2 AND dead_at IS NULL",
+                params![id, tries, signed(at.as_millis()), error],
             )?;
-            tx.caches.timers.webhooks.set(id, None);
+            if changed > 0 {
+                tx.caches.timers.webhooks.set(id, None);
+            }
+            Ok(())
         }
     }
+}
+
+fn remove(tx: &mut Tx<'_>, id: i64) -> Result<(), StoreError> {
+    if let Some(message) = inbound_of(tx, id)? {
+        inbound::told(tx, message)?;
+    }
+    tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
+    tx.caches.timers.webhooks.set(id, None);
     Ok(())
 }
 
