@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use countersign::seal::Sealer;
 use countersign::store::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement,
-    ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage, StartVerification, Started,
-    Store, StoreError, SubmitReport, VerificationView, WebhookJob, Woken,
+    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
+    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
+    Woken,
 };
 use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
@@ -150,6 +151,10 @@ impl Store for LogStore {
     }
 
     fn carrier_receipt(&self, _receipt: CarrierReceipt) -> Reply<'_, Effects> {
+        missing()
+    }
+
+    fn inbound(&self, _inbound: Inbound) -> Reply<'_, InboundTaken> {
         missing()
     }
 

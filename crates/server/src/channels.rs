@@ -2,9 +2,11 @@
 
 pub mod gate;
 mod hand_over;
+pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
+pub mod smpp;
 pub mod start;
 
 use std::future::Future;
@@ -51,6 +53,12 @@ pub trait Link: Send + Sync {
 
     /// How it stands, for the operator.
     fn state(&self) -> LinkState;
+
+    /// What reads the requests that its carrier sends to a secret path of ours; `None` if it sends
+    /// none.
+    fn callbacks(&self) -> Option<&http::callback::Callbacks> {
+        None
+    }
 
     /// Ends its connections once what is under way has ended; answers when that is done.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

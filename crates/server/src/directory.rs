@@ -1,7 +1,10 @@
 //! What operators set up, resolved and ready to be asked: a snapshot that is replaced on change.
 
+mod our_numbers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use crate::store::{
     AccountRecord, AccountSettings, ConfigChange, DirectoryRows, KeyKind, KeyRecord, NumberKeys,
     NumberRecord, PriceRecord, Store, StoreError, TemplateRecord,
 };
+pub use our_numbers::OurNumber;
+use our_numbers::OurNumbers;
 
 /// Why the directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,8 @@ struct Shared {
     config: Arc<Config>,
     secrets: ServerSecrets,
     current: RwLock<Arc<Directory>>,
+    /// Whether the store holds opt-outs that `current` does not know.
+    outdated: AtomicBool,
     // One change at a time: identifiers are counted up from what the directory holds.
     changing: tokio::sync::Mutex<()>,
 }
@@ -86,14 +93,36 @@ impl Directories {
         reseal_signatures(store.as_ref(), &sealer, &clock, &rows).await?;
         let current = RwLock::new(Arc::new(Directory::resolve(&rows, &sealer, &config)?));
         let changing = tokio::sync::Mutex::new(());
-        let shared = Shared { store, sealer, clock, config, secrets, current, changing };
+        let outdated = AtomicBool::new(false);
+        let shared = Shared { store, sealer, clock, config, secrets, current, outdated, changing };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Returns the directory as it is now.
+    /// Returns the directory as it is now, but for what handsets have just opted out of: the store
+    /// itself heeds that, and who lists it asks for [`Directories::fresh`].
     pub fn current(&self) -> Arc<Directory> {
         let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current)
+    }
+
+    /// Tells that handsets have opted out or in. Everything is read again only when somebody wants
+    /// to see it.
+    pub fn outdate(&self) {
+        self.shared.outdated.store(true, Ordering::Release);
+    }
+
+    /// Returns the directory with the latest opt-outs.
+    ///
+    /// # Errors
+    /// The store failed, or a stored secret cannot be opened.
+    pub async fn fresh(&self) -> Result<Arc<Directory>, DirectoryError> {
+        let _one_at_a_time = self.shared.changing.lock().await;
+        self.freshen().await?;
+        Ok(self.current())
+    }
+
+    async fn freshen(&self) -> Result<(), DirectoryError> {
+        if self.shared.outdated.load(Ordering::Acquire) { self.reload().await } else { Ok(()) }
     }
 
     /// Returns the server's own secrets.
@@ -131,6 +160,7 @@ impl Directories {
         plan: impl FnOnce(&Directory) -> Result<(Vec<ConfigChange>, T), E>,
     ) -> Result<T, E> {
         let _one_at_a_time = self.shared.changing.lock().await;
+        self.freshen().await?;
         let (changes, answer) = plan(&self.current())?;
         // Reading everything again is the expensive part, and callers repeat themselves.
         if changes.is_empty() {
@@ -162,7 +192,10 @@ impl Directories {
     /// # Errors
     /// The store failed, or a stored secret cannot be opened.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
-        let rows = self.shared.store.directory().await?;
+        // Cleared first: what changes while it is read is read once more.
+        self.shared.outdated.store(false, Ordering::Release);
+        let read = self.shared.store.directory().await;
+        let rows = read.inspect_err(|_| self.outdate())?;
         let fresh = Directory::resolve(&rows, &self.shared.sealer, &self.shared.config)?;
         *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
@@ -176,6 +209,7 @@ pub struct Directory {
     pub rows: DirectoryRows,
     accounts: HashMap<AccountId, Arc<Account>>,
     keys: HashMap<(KeyKind, String), Vec<Arc<Key>>>,
+    our_numbers: OurNumbers,
 }
 
 impl Directory {
@@ -195,12 +229,19 @@ impl Directory {
         self.keys.values().flatten().filter(of)
     }
 
+    /// Returns whose a number is, written in digits with or without `+`: several accounts' own,
+    /// where they share a short code.
+    pub fn our_numbers(&self, digits: &str) -> &[OurNumber] {
+        self.our_numbers.find(digits)
+    }
+
     fn resolve(
         rows: &DirectoryRows,
         sealer: &Sealer,
         config: &Config,
     ) -> Result<Self, DirectoryError> {
-        let mut directory = Self { rows: rows.clone(), ..Self::default() };
+        let our_numbers = OurNumbers::of(&rows.numbers);
+        let mut directory = Self { rows: rows.clone(), our_numbers, ..Self::default() };
         directory.rows.opt_outs.sort_by_key(|row| (row.campaign, row.number));
         for record in &rows.accounts {
             let account = Account::resolve(record, rows, config);

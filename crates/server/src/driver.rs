@@ -1,5 +1,7 @@
 //! The way of every request: screen, draw, store, and only then do what follows.
 
+mod inbound;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use crate::store::{
     Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
+
+pub use inbound::{InboundMessage, TEXT_CHARS_MAX};
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -431,6 +435,9 @@ impl Driver {
         }
         if effects.webhooks {
             self.webhooks.notify_one();
+        }
+        if effects.opt_outs {
+            self.directories.outdate();
         }
     }
 }

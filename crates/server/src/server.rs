@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::smpp::SmppThread;
 use crate::channels::start::{LinkContext, LinkError, start_ways};
 use crate::channels::{Channels, Link, Reports};
 use crate::clock::Clock;
@@ -160,6 +161,7 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             reports: Reports::default(),
+            smpp: SmppThread::default(),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -241,6 +243,16 @@ impl Server {
         };
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
+        }
+        // Receipts are still taken while the connections end.
+        let ways = self.app.driver.channels.ways();
+        let closed = async {
+            for gate in &ways.gates {
+                gate.link.close().await;
+            }
+        };
+        if tokio::time::timeout(grace, closed).await.is_err() {
+            tracing::warn!("some links did not end their connections in time");
         }
         // It has its own grace.
         finish(webhooks).await;

@@ -8,6 +8,7 @@
 
 mod account;
 mod carrier;
+mod inbound;
 mod rows;
 pub mod sqlite;
 mod webhook;
@@ -27,7 +28,8 @@ pub use carrier::{
     CarrierKey, CarrierPart, CarrierReceipt, News, NewsEvent, Postponement, ReceiptReport,
     SubmitReport,
 };
-pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob};
+pub use inbound::{Concat, Inbound, InboundCampaign, InboundKey, InboundTaken, InboundView};
+pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
 
 pub use account::{
     AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
@@ -71,6 +73,10 @@ pub trait Store: Send + Sync {
     /// Takes note of a delivery receipt that names its attempt as the carrier does. One that came
     /// before the carrier's answer to the submit is kept until that has been reported.
     fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects>;
+
+    /// Takes in what a handset sent to a number of an account: joins its parts, does what it asks
+    /// for, and puts it on the outbox of webhooks. What comes again does all that once.
+    fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken>;
 
     /// Keeps what an account says about its user; `None` if it has no such message or
     /// verification, else the link that carried it.
@@ -328,6 +334,8 @@ pub struct Effects {
     pub webhooks: bool,
     /// What became known of attempts.
     pub news: Vec<News>,
+    /// Whether a number opted out of a campaign, or in again.
+    pub opt_outs: bool,
 }
 
 impl Effects {
@@ -338,6 +346,7 @@ impl Effects {
         self.outcomes.extend(other.outcomes);
         self.webhooks |= other.webhooks;
         self.news.extend(other.news);
+        self.opt_outs |= other.opt_outs;
     }
 }
 
@@ -457,8 +466,8 @@ pub struct Credit {
 /// What is too old to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Verifications and messages that were started before this and have ended, and webhooks
-    /// that were given up before it.
+    /// Verifications and messages that were started before this and have ended, messages from
+    /// handsets that came before it, and webhooks that were given up before it.
     pub ended_before: Timestamp,
     /// First answers to starts before this.
     pub answered_before: Timestamp,

@@ -13,6 +13,8 @@ mod checks;
 mod embedded;
 #[path = "store_contract/endings.rs"]
 mod endings;
+#[path = "store_contract/inbound.rs"]
+mod inbound;
 #[path = "store_contract/limits.rs"]
 mod limits;
 #[path = "store_contract/messages.rs"]
@@ -65,6 +67,18 @@ macro_rules! every_story {
             endings::as_many_are_woken_as_were_asked_for,
             endings::steps_and_expiry_come_in_order,
             endings::what_was_open_goes_on_after_a_reopening,
+            inbound::a_stop_opts_out_of_its_campaign_and_is_told,
+            inbound::a_start_opts_in_only_where_it_is_allowed,
+            inbound::help_is_answered_once_in_a_while_for_nothing,
+            inbound::a_barred_number_is_not_answered,
+            inbound::what_a_carrier_brings_again_is_taken_once,
+            inbound::without_a_name_the_same_text_a_while_later_is_another_message,
+            inbound::parts_are_joined_in_their_order_over_a_reopening,
+            inbound::parts_whose_others_never_come_are_told_as_they_are,
+            inbound::nothing_is_kept_of_what_nobody_wants_to_be_told,
+            inbound::an_inbound_webhook_can_be_given_up_and_put_back,
+            inbound::a_message_is_purged_once_it_is_old_and_told,
+            inbound::an_erased_number_is_not_told_of,
             limits::a_barred_number_is_refused_until_the_bar_is_lifted,
             limits::a_clock_that_was_ahead_before_a_reopening_locks_nobody_out,
             limits::a_rate_is_kept_per_account_and_over_a_reopening,

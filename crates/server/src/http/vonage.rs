@@ -2,8 +2,10 @@
 
 mod conversion;
 pub mod envelope;
+pub mod inbound;
 mod login;
 mod opt_in;
+pub mod push;
 pub mod receipt;
 mod request;
 pub mod signature;

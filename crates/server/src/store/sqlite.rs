@@ -8,6 +8,7 @@ mod caches;
 mod carriers;
 mod checkpoint;
 mod config;
+mod inbound;
 mod load;
 mod machines;
 mod news;
@@ -34,9 +35,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement,
-    ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage, StartVerification, Started,
-    Store, StoreError, SubmitReport, VerificationView, WebhookJob, Woken,
+    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
+    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
+    Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -256,6 +258,10 @@ impl Store for SqliteStore {
         self.write(receipt.now, move |tx| carriers::carrier_receipt(tx, &receipt))
     }
 
+    fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken> {
+        self.write(inbound.now, move |tx| inbound::take(tx, &inbound))
+    }
+
     fn convert(
         &self,
         account: AccountId,
@@ -403,8 +409,11 @@ fn unavailable(error: impl ToString) -> StoreError {
 pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/schema.sql"), include_str!("sqlite/carriers.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/carriers.sql"),
+    include_str!("sqlite/inbound.sql"),
+];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
 const BUSY_RETRY: Duration = Duration::from_secs(1);

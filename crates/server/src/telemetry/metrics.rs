@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::links::LinkFigures;
 use super::scrub::scrub;
 
 /// The value of a label: a word of the program, or the name of a configured link.
@@ -64,8 +65,11 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
     webhooks: Family<ResultLabels, Counter>,
+    inbound: Family<InboundLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     crowded_out: Family<ResultLabels, Counter>,
     commit_turns: Histogram,
@@ -110,6 +114,12 @@ struct ReceiptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InboundLabels {
+    link: Label,
+    result: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LinkLabels {
     link: Label,
 }
@@ -149,8 +159,11 @@ impl Metrics {
             attempts: Family::default(),
             receipts: Family::default(),
             webhooks: Family::default(),
+            inbound: Family::default(),
             conversions: Family::default(),
             submit_seconds: Family::new_with_constructor(seconds),
+            answer_seconds: Family::new_with_constructor(seconds),
+            throttles: Family::default(),
             outcomes: Family::default(),
             crowded_out: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
@@ -172,9 +185,17 @@ impl Metrics {
         r.register("attempts", "Sends of a code, as the link answered", self.attempts.clone());
         r.register("receipts", "What carriers said became of attempts", self.receipts.clone());
         r.register("webhooks", "Webhook calls", self.webhooks.clone());
+        r.register(
+            "inbound",
+            "Messages from handsets, by what they asked for",
+            self.inbound.clone(),
+        );
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
+        let seconds = self.answer_seconds.clone();
+        r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
+        r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
         let crowded_out = self.crowded_out.clone();
         r.register("last_lines_crowded_out", "Texts too long for their last line", crowded_out);
@@ -225,6 +246,12 @@ impl Metrics {
         self.webhooks.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
+    /// A handset's message came over this link.
+    pub fn inbound(&self, link: &Label, result: &'static str) {
+        let labels = InboundLabels { link: link.clone(), result: result.into() };
+        self.inbound.get_or_create(&labels).inc();
+    }
+
     /// An account told whether its user got in over this route.
     pub fn conversion(&self, route: &Label, converted: bool) {
         let converted = Label::word(if converted { "yes" } else { "no" });
@@ -236,6 +263,15 @@ impl Metrics {
     pub fn time_to_submit(&self, link: &Label, elapsed: Duration) {
         let labels = LinkLabels { link: link.clone() };
         self.submit_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// The figures of a link's connections.
+    pub fn link_figures(&self, link: &str) -> LinkFigures {
+        let labels = LinkLabels { link: Label::link(link) };
+        LinkFigures {
+            answers: self.answer_seconds.get_or_create(&labels).clone(),
+            throttles: self.throttles.get_or_create(&labels).clone(),
+        }
     }
 
     /// A verification ended.

@@ -6,7 +6,7 @@ use engine::Amount;
 use quick_xml::escape::escape;
 use serde_json::Value;
 
-use super::receipt::wire_datetime;
+use super::push::wire_datetime;
 use super::status::WireStatus;
 
 /// The format of an answer, chosen by the suffix of the request's path alone.

@@ -20,6 +20,10 @@ pub(super) enum Old {
     CarrierPart(i64, i64),
     /// A receipt of what is unknown here.
     EarlyReceipt(i64),
+    /// A message from a handset.
+    Inbound(i64),
+    /// When a number was answered to HELP, by campaign and number.
+    HelpAnswer(i64, i64),
 }
 
 /// Finds webhooks that were given up too long ago.
@@ -86,6 +90,34 @@ pub(super) fn old_machines_and_answers(
     for row in statement.query_map([first, limit], |row| row.get(0))? {
         old.push(Old::EarlyReceipt(row?));
     }
+    old.extend(old_inbound(connection, retention, limit)?);
+    Ok(old)
+}
+
+/// Finds messages from handsets that wait for nothing, and answers to HELP, that are too old.
+fn old_inbound(
+    connection: &Connection,
+    retention: Retention,
+    limit: i64,
+) -> Result<Vec<Old>, StoreError> {
+    let mut old = Vec::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM inbound
+         WHERE id < ?1 AND wait_until IS NULL
+             AND unhex(printf('%016X', id)) NOT IN (SELECT subject FROM webhook)
+         LIMIT ?2",
+    )?;
+    let first = signed(MessageId::first_at(retention.ended_before).as_u64());
+    for row in statement.query_map([first, limit], |row| row.get(0))? {
+        old.push(Old::Inbound(row?));
+    }
+    let sql = "SELECT campaign, number_key FROM help_answer WHERE at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first = signed(retention.ended_before.as_millis());
+    for row in statement.query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (campaign, number_key) = row?;
+        old.push(Old::HelpAnswer(campaign, number_key));
+    }
     Ok(old)
 }
 
@@ -108,6 +140,11 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
                 tx.execute("DELETE FROM carrier_part WHERE key = ?1 AND at = ?2", [key, at])?
             }
             Old::EarlyReceipt(id) => tx.execute("DELETE FROM early_receipt WHERE id = ?1", [id])?,
+            Old::Inbound(id) => tx.execute("DELETE FROM inbound WHERE id = ?1", [id])?,
+            Old::HelpAnswer(campaign, number_key) => {
+                let sql = "DELETE FROM help_answer WHERE campaign = ?1 AND number_key = ?2";
+                tx.execute(sql, [campaign, number_key])?
+            }
         };
     }
     Ok(gone)
@@ -121,6 +158,7 @@ pub(super) struct Holders {
     webhooks: Vec<i64>,
     opt_outs: Vec<(i64, i64)>,
     barred: Vec<i64>,
+    inbound: Vec<i64>,
 }
 
 /// Finds every row that holds a number. No index leads there: one would cost every start more
@@ -139,6 +177,7 @@ pub(super) fn holders(connection: &Connection, number: u64) -> Result<Holders, S
             rows.collect::<Result<_, _>>()?
         },
         barred: column(connection, "SELECT number_key FROM barred WHERE number = ?1", number)?,
+        inbound: column(connection, "SELECT id FROM inbound WHERE number = ?1", number)?,
     })
 }
 
@@ -158,6 +197,11 @@ pub(super) fn erase(tx: &mut Tx<'_>, number: u64, holders: &Holders) -> Result<u
     for (campaign, key) in &holders.opt_outs {
         let sql = "UPDATE opt_out SET number = NULL WHERE campaign = ?1 AND number_key = ?2";
         rows += tx.execute(sql, [campaign, key])?;
+    }
+    for id in &holders.inbound {
+        // What the owner wrote goes as well, and parts wait for nothing any more.
+        let sql = "UPDATE inbound SET number = NULL, text = NULL, wait_until = NULL WHERE id = ?1";
+        rows += tx.execute(sql, [id])?;
     }
     for key in &holders.barred {
         rows += tx.execute("UPDATE barred SET number = NULL WHERE number_key = ?1", [key])?;
