@@ -10,7 +10,7 @@ use engine::{
     Timestamp, VerificationId,
 };
 
-use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempts, step};
+use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step};
 
 pub(crate) async fn a_leased_send_is_claimed_once_until_the_lease_runs_out(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
@@ -127,6 +127,19 @@ pub(crate) async fn a_receipt_may_overtake_its_submit(mut bench: Bench) {
     assert_eq!(link.as_deref(), Some("carrier"), "who carried it is known nevertheless");
     bench.pass(30);
     assert!(bench.claim_sends().await.is_empty(), "it is not sent again");
+}
+
+pub(crate) async fn what_a_receipt_told_of_is_not_sent_again(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let message = bench.send(ALICE, NUMBER).await;
+    bench.receipt(step(id, 0), ReceiptStatus::Delivered).await;
+    bench.receipt(attempt_of(message), ReceiptStatus::Buffered).await;
+    // Whoever handed them over died before it could report that.
+    bench.reopen();
+    assert!(bench.claim_sends().await.is_empty(), "the carrier has them");
+    assert_eq!(bench.store().next_due().await.unwrap().send, None);
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.verify(ALICE, id).await;
 }
 
 pub(crate) async fn receipts_after_the_end_are_kept_and_set_nothing_off(mut bench: Bench) {
