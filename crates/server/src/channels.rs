@@ -5,6 +5,7 @@ mod hand_over;
 pub mod routing;
 pub mod sandbox;
 pub mod start;
+pub mod switchboard;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -275,8 +276,8 @@ impl Channels {
         tokio::spawn(async move {
             let attempt = job.attempt;
             let done = if others >= IN_FLIGHT_MAX {
-                let passed_over = job.passed_over.clone();
-                hand_over::postpone(&driver, &job, None, passed_over).await
+                let passage = hand_over::TriedLinks::so_far(&job);
+                hand_over::postpone(&driver, &job, passage).await
             } else {
                 hand_over::run(&driver, job, timing, &in_flight).await
             };

@@ -13,7 +13,7 @@ mod metrics;
 mod queue;
 mod scrub;
 
-pub use metrics::{LINK_LABEL_CHARACTERS_MAX, Label, METRICS_CONTENT_TYPE, Metrics};
+pub use metrics::{LINK_LABEL_CHARACTERS_MAX, Label, LinkFigures, METRICS_CONTENT_TYPE, Metrics};
 pub use queue::{FLUSH_WAIT, LOG_QUEUE_LINES_MAX, LogGuard};
 pub use scrub::scrub;
 

@@ -13,6 +13,8 @@ mod checks;
 mod embedded;
 #[path = "store_contract/endings.rs"]
 mod endings;
+#[path = "store_contract/figures.rs"]
+mod figures;
 #[path = "store_contract/limits.rs"]
 mod limits;
 #[path = "store_contract/messages.rs"]
@@ -64,6 +66,9 @@ macro_rules! every_story {
             endings::as_many_are_woken_as_were_asked_for,
             endings::steps_and_expiry_come_in_order,
             endings::what_was_open_goes_on_after_a_reopening,
+            figures::figures_are_summed_up_by_what_is_asked_for,
+            figures::figures_of_several_nodes_add_up,
+            figures::old_figures_are_purged_each_in_its_time,
             limits::a_barred_number_is_refused_until_the_bar_is_lifted,
             limits::a_clock_that_was_ahead_before_a_reopening_locks_nobody_out,
             limits::a_rate_is_kept_per_account_and_over_a_reopening,
@@ -84,11 +89,13 @@ macro_rules! every_story {
             retention::only_what_has_ended_is_purged,
             retention::what_a_webhook_still_tells_of_is_not_purged,
             sends::a_conversion_does_not_move_the_stores_time,
+            sends::a_conversion_is_news_of_the_link_that_carried_the_code,
             sends::a_failed_send_hands_out_the_next_step,
             sends::a_lease_is_over_at_once_after_a_reopening,
             sends::a_leased_send_is_claimed_once_until_the_lease_runs_out,
             sends::a_postponed_send_comes_back_when_it_is_due,
             sends::a_receipt_may_overtake_its_submit,
+            sends::an_attempt_that_the_operator_holds_back_has_not_been_tried,
             sends::receipts_after_the_end_are_kept_and_set_nothing_off,
             sends::what_was_withdrawn_is_never_claimed,
             starts::a_repeated_message_is_charged_once,

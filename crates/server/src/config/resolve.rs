@@ -27,7 +27,8 @@ pub(super) fn resolve(
 ) -> Config {
     let data = data(raw.data, seal_keys, mistakes);
     let links = links::resolve_links(raw.link, mistakes);
-    let routes = links::resolve_routes(raw.route, &links, mistakes);
+    let is_link = |name: &str| links.contains_key(name);
+    let routes = links::routes::resolve_routes(raw.route, &is_link, mistakes);
     Config {
         links,
         routes,

@@ -63,6 +63,8 @@ pub struct Postponement {
     pub due_at: Timestamp,
     /// The links that were considered so far, and why none was used.
     pub passed_over: Vec<PassedOver>,
+    /// Whether this was a try; it is none where the operator holds attempts back.
+    pub is_try: bool,
 }
 
 /// What a link reports of an attempt that it knows by name.

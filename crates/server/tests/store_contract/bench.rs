@@ -244,7 +244,7 @@ impl Bench {
     pub(crate) async fn postpone(&self, attempt: AttemptId, due_at: Timestamp) {
         let passed_over =
             vec![PassedOver { link: "carrier".to_owned(), reason: "it is down".to_owned() }];
-        let postponement = Postponement { attempt, due_at, passed_over };
+        let postponement = Postponement { attempt, due_at, passed_over, is_try: true };
         self.store().postpone(postponement).await.unwrap();
     }
 
@@ -376,5 +376,11 @@ pub(crate) const TEXT: &str = "Your Acme PIN is 7362514.";
 
 /// A purge of all that is older than `at`, or was never claimed by then.
 pub(crate) fn everything_before(at: Timestamp) -> Retention {
-    Retention { ended_before: at, answered_before: at, receipts_before: at, early_before: at }
+    Retention {
+        ended_before: at,
+        answered_before: at,
+        receipts_before: at,
+        early_before: at,
+        figures_before: [at; 3],
+    }
 }

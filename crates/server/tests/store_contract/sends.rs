@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use countersign::store::{NewsEvent, Postponement};
 use engine::{
     Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
     Timestamp, VerificationId,
 };
 
-use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempts, step};
+use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step};
 
 pub(crate) async fn a_leased_send_is_claimed_once_until_the_lease_runs_out(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
@@ -52,6 +53,35 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     let job = claimed.first().unwrap();
     assert_eq!(job.tries, 1, "one try, however often it was put back");
     assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
+}
+
+pub(crate) async fn an_attempt_that_the_operator_holds_back_has_not_been_tried(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    for _ in 0..20 {
+        let postponement = Postponement {
+            attempt: step(id, 0),
+            due_at: bench.now,
+            passed_over: Vec::new(),
+            is_try: false,
+        };
+        bench.store().postpone(postponement).await.unwrap();
+        let claimed = bench.claim_sends().await;
+        assert_eq!(claimed.first().unwrap().tries, 1);
+    }
+}
+
+pub(crate) async fn a_conversion_is_news_of_the_link_that_carried_the_code(mut bench: Bench) {
+    let id = bench.send(ALICE, NUMBER).await;
+    bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let conversion = Conversion { converted: true, at: bench.now };
+    for told in [1, 0] {
+        let kept = bench.store().convert(ALICE, Subject::Message(id), conversion).await.unwrap();
+        let kept = kept.unwrap();
+        assert_eq!(kept.link, "carrier");
+        let events: Vec<_> = kept.effects.news.iter().map(|news| news.event).collect();
+        assert_eq!(events.len(), told, "it is told once");
+        assert!(events.iter().all(|event| *event == NewsEvent::Converted));
+    }
 }
 
 pub(crate) async fn a_conversion_does_not_move_the_stores_time(mut bench: Bench) {

@@ -35,18 +35,21 @@ pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreErr
 
 /// Puts an attempt that was not sent back, unless it was withdrawn meanwhile.
 pub(super) fn postpone(tx: &mut Tx<'_>, postponement: &Postponement) -> Result<(), StoreError> {
-    let Postponement { attempt, due_at, passed_over } = postponement;
+    let Postponement { attempt, due_at, passed_over, is_try } = postponement;
     if !tx.caches.timers.has_send(*attempt) {
         return Ok(());
     }
     let passed_over = (!passed_over.is_empty()).then(|| to_json(passed_over)).transpose()?;
     tx.execute(
-        "UPDATE outbox SET due_at = ?3, passed_over = ?4 WHERE subject = ?1 AND step = ?2",
+        "UPDATE outbox SET due_at = ?3, passed_over = ?4,
+             tries = CASE WHEN ?5 THEN tries ELSE max(tries - 1, 0) END
+         WHERE subject = ?1 AND step = ?2",
         params![
             subject_to_blob(attempt.subject),
             attempt.step,
             signed(due_at.as_millis()),
             passed_over,
+            is_try,
         ],
     )?;
     tx.caches.timers.set_send(*attempt, Some(*due_at));

@@ -5,7 +5,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, params};
 
 use super::super::rows::signed;
-use super::super::{Retention, StoreError};
+use super::super::{Period, Retention, StoreError};
+use super::figures;
 use super::writer::Tx;
 
 /// A row that is too old to be kept.
@@ -20,6 +21,8 @@ pub(super) enum Old {
     CarrierPart(i64, i64),
     /// A receipt of what is unknown here.
     EarlyReceipt(i64),
+    /// All figures of one period, by its length and beginning.
+    Figures(i64, i64),
 }
 
 /// Finds webhooks that were given up too long ago.
@@ -86,6 +89,15 @@ pub(super) fn old_machines_and_answers(
     for row in statement.query_map([first, limit], |row| row.get(0))? {
         old.push(Old::EarlyReceipt(row?));
     }
+    let sql = "SELECT DISTINCT at FROM figure WHERE period = ?1 AND at < ?2 LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (period, before) in Period::ALL.into_iter().zip(retention.figures_before) {
+        let period = figures::seconds(period);
+        let which = params![period, signed(before.as_millis()), limit];
+        for row in statement.query_map(which, |row| row.get(0))? {
+            old.push(Old::Figures(period, row?));
+        }
+    }
     Ok(old)
 }
 
@@ -106,6 +118,9 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
             }
             Old::CarrierPart(key, at) => {
                 tx.execute("DELETE FROM carrier_part WHERE key = ?1 AND at = ?2", [key, at])?
+            }
+            Old::Figures(period, at) => {
+                tx.execute("DELETE FROM figure WHERE period = ?1 AND at = ?2", [period, at])?
             }
             Old::EarlyReceipt(id) => tx.execute("DELETE FROM early_receipt WHERE id = ?1", [id])?,
         };
