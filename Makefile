@@ -6,6 +6,7 @@ LISTEN ?= 127.0.0.1:8080
 .PHONY: run test check setup unit interop bench
 
 run: ## Build and start on the embedded store, with the sandbox network and a demo account.
+	-sh interop/setup.sh voice
 	cargo build --release --bin countersign
 	./target/release/countersign serve --sandbox --demo-account --data $(DATA) --listen $(LISTEN)
 
@@ -25,6 +26,7 @@ unit: setup ## The engine, the store, the doors over the real binary, restarts, 
 
 interop: setup ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	cargo build --bin countersign
+	cargo build --package voice --example render
 	python3 interop/run.py target/debug/countersign
 
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.

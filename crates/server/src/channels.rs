@@ -2,15 +2,17 @@
 
 pub mod gate;
 mod hand_over;
+pub mod http;
+mod in_flight;
 pub mod routing;
 pub mod sandbox;
+pub mod smpp;
 pub mod start;
 pub mod switchboard;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, Timestamp};
@@ -21,6 +23,7 @@ use crate::driver::Driver;
 use crate::store::{CarrierPart, SendJob};
 use crate::telemetry::{Label, Metrics};
 use gate::Gate;
+use in_flight::{InFlight, InFlightAttempt};
 use routing::Routing;
 
 /// One way to a carrier.
@@ -51,6 +54,12 @@ pub trait Link: Send + Sync {
 
     /// How it stands, for the operator.
     fn state(&self) -> LinkState;
+
+    /// What reads the requests that its carrier sends to a secret path of ours; `None` if it sends
+    /// none.
+    fn callbacks(&self) -> Option<&http::callback::Callbacks> {
+        None
+    }
 
     /// Ends its connections once what is under way has ended; answers when that is done.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -205,16 +214,6 @@ pub struct Channels {
     in_flight: Arc<InFlight>,
 }
 
-/// The attempts that are being handed over, and whether they were withdrawn meanwhile.
-#[derive(Default)]
-struct InFlight(Mutex<HashMap<AttemptId, bool>>);
-
-/// Takes an attempt off the list however its task ends.
-struct InFlightAttempt {
-    in_flight: Arc<InFlight>,
-    attempt: AttemptId,
-}
-
 impl Channels {
     /// Sends over these links.
     pub fn new(ways: Ways) -> Self {
@@ -245,19 +244,17 @@ impl Channels {
 
     /// Returns how many attempts are being handed over.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.lock().len()
+        self.in_flight.len()
     }
 
     /// Lists the attempts that are being handed over.
     pub fn attempts_in_flight(&self) -> Vec<AttemptId> {
-        self.in_flight.lock().keys().copied().collect()
+        self.in_flight.list()
     }
 
     /// Stops an attempt if it still can be stopped.
     pub fn withdraw(&self, attempt: AttemptId) {
-        if let Some(withdrawn) = self.in_flight.lock().get_mut(&attempt) {
-            *withdrawn = true;
-        }
+        self.in_flight.withdraw(attempt);
         for gate in &self.ways().gates {
             gate.link.withdraw(attempt);
         }
@@ -267,7 +264,8 @@ impl Channels {
     /// process ends first. `acknowledged` tells whether a request has just been answered for it.
     pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob, acknowledged: bool) {
         let Some((in_flight, others)) = InFlightAttempt::begin(&self.in_flight, job.attempt) else {
-            // Its lease ran out under way. Whoever is at it will report; nobody begins anew.
+            // Its lease ran out under way, and whoever is at it will report; or it was withdrawn,
+            // and is off the outbox. Nobody begins anew.
             return;
         };
         let driver = Arc::clone(driver);
@@ -275,9 +273,8 @@ impl Channels {
         let timing = Timing { started, metrics: Arc::clone(&driver.metrics) };
         tokio::spawn(async move {
             let attempt = job.attempt;
-            let done = if others >= IN_FLIGHT_MAX {
-                let passage = hand_over::TriedLinks::so_far(&job);
-                hand_over::postpone(&driver, &job, passage).await
+            let done = if others >= in_flight::ATTEMPTS_MAX {
+                hand_over::put_back(&driver, &job).await
             } else {
                 hand_over::run(&driver, job, timing, &in_flight).await
             };
@@ -288,38 +285,5 @@ impl Channels {
     }
 }
 
-impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl InFlightAttempt {
-    /// Puts an attempt on the list and tells how many others there are, unless it is there.
-    fn begin(in_flight: &Arc<InFlight>, attempt: AttemptId) -> Option<(Self, usize)> {
-        let mut list = in_flight.lock();
-        let others = list.len();
-        if list.contains_key(&attempt) {
-            return None;
-        }
-        list.insert(attempt, false);
-        drop(list);
-        Some((Self { in_flight: Arc::clone(in_flight), attempt }, others))
-    }
-
-    fn is_withdrawn(&self) -> bool {
-        self.in_flight.lock().get(&self.attempt).copied().unwrap_or_default()
-    }
-}
-
-impl Drop for InFlightAttempt {
-    fn drop(&mut self) {
-        self.in_flight.lock().remove(&self.attempt);
-    }
-}
-
 /// MCC 001 is for tests (ITU-T E.212): no network is known.
 const NO_NETWORK: &str = "00101";
-
-/// So many attempts are handed over at once; further ones wait on the outbox.
-const IN_FLIGHT_MAX: usize = 8192;

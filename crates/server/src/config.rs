@@ -12,10 +12,14 @@ mod written;
 use std::ffi::OsString;
 use std::path::Path;
 
-pub use links::http::HttpConfig;
+pub use links::http::{
+    AnswerRules, BodyKind, Field, Found, HttpConfig, Pattern, ReportRules, Slot, Template,
+};
 pub use links::routes::{RouteConfig, RouteEntry, SenderKind, Tier, resolve_entries};
 pub use links::sip::SipConfig;
-pub use links::smpp::SmppConfig;
+pub use links::smpp::{
+    BindMode, NumberingPlans, Segmentation, SmppConfig, SmscAddress, TlsConfig, TonNpi,
+};
 pub use links::{Grade, LinkConfig, LinkKind};
 pub use mistakes::{ConfigMistakes, Mistake};
 pub use network::Network;
@@ -116,7 +120,9 @@ mod tests {
     #[test]
     fn every_key_of_the_example_is_explained() {
         let lines: Vec<&str> = EXAMPLE.lines().collect();
-        for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ")) {
+        // Examples that are commented out have tests of their own.
+        let keys = |pair: &&[&str]| pair[1].contains(" = ") && !pair[1].starts_with('#');
+        for pair in lines.windows(2).filter(keys) {
             assert!(pair[0].starts_with("# "), "nothing explains `{}`", pair[1]);
         }
     }
@@ -222,7 +228,7 @@ mod tests {
         the configuration has 7 mistakes
           sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`, `link`, `route`
           server.body_bytes_max: invalid type: string "big", expected a whole number
-          server.lisen: unknown key `lisen`, expected one of `listen`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
+          server.lisen: unknown key `lisen`, expected one of `listen`, `public_url`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`
           engine.step_weight (COUNTERSIGN_ENGINE__STEP_WEIGHT): unknown key `step_weight`, expected one of `step_wait_s`, `lifetime_s`, `cancel_after_s`, `checks_max`, `message_lifetime_h`, `unconfirmed_wait_s`, `unconfirmed_then`
           engine.step_wait_s (COUNTERSIGN_ENGINE__STEP_WAIT_S): is 5; must be 15 to 900 seconds
@@ -278,6 +284,11 @@ mod tests {
         refuses("webhooks.in_flight_max = 4", "per_endpoint_max", "in_flight_max");
         refuses("webhooks.per_account_max = 257", "per_account_max", "in_flight_max");
         refuses("limits.prefix_starts_max = 5", "number_starts_max", "prefix_starts_max");
+        let day = "data.retention_days = 1\n";
+        for window in ["number_window_s", "prefix_window_s"] {
+            refuses(&format!("{day}limits.{window} = 86401"), window, "retention_days");
+            assert!(load(&format!("{day}limits.{window} = 86400"), &[]).is_ok(), "{window}");
+        }
         refuses("countries = { allow = ['DE'], deny = ['DE'] }", "countries.deny", "DE");
     }
 

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 mod fields;
+mod links;
 mod operations;
 pub mod params;
 mod sandbox;
@@ -28,6 +29,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::channels::sandbox::Sandbox;
 use crate::channels::switchboard::Switchboard;
@@ -63,6 +65,9 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     if app.config.admin.enabled {
         router = router.merge(admin::routes(app));
+    }
+    if app.config.server.public_url.is_some() {
+        router = router.merge(links::routes());
     }
     if app.sandbox.is_some() {
         router = router.merge(sandbox::routes());
@@ -128,8 +133,11 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let door = DoorName::of(&path);
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
-    let answer =
-        tokio::time::timeout(app.config.server.request_timeout, guarded(next.run(request)));
+    // Whatever is logged on the way names the request that its caller was answered with. The level
+    // is that of the lines that must never be without it.
+    let span = tracing::error_span!("request", request.id = %id.0);
+    let handler = guarded(next.run(request)).instrument(span);
+    let answer = tokio::time::timeout(app.config.server.request_timeout, handler);
     let mut response = match answer.await {
         Ok(Some(response)) => response,
         Ok(None) => {
@@ -300,6 +308,7 @@ enum DoorName {
     Sandbox,
     Admin,
     Operations,
+    Links,
     Other,
 }
 
@@ -318,6 +327,7 @@ impl DoorName {
             Some("sc" | "conversions") => Self::Vonage,
             Some("sandbox") => Self::Sandbox,
             Some("admin") => Self::Admin,
+            Some("links") => Self::Links,
             Some("healthz" | "readyz" | "metrics") => Self::Operations,
             _ => Self::Other,
         }
@@ -330,6 +340,7 @@ impl DoorName {
             Self::Sandbox => "sandbox",
             Self::Admin => "admin",
             Self::Operations => "operations",
+            Self::Links => "links",
             Self::Other => "other",
         }
     }
@@ -341,7 +352,7 @@ impl DoorName {
             Self::Vonage => vonage::unanswered(path, why),
             Self::Sandbox => sandbox::unanswered(why),
             Self::Admin => admin::unanswered(why),
-            Self::Operations | Self::Other => plain(why.status(), why.text()),
+            Self::Operations | Self::Links | Self::Other => plain(why.status(), why.text()),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::smpp::SmppThread;
 use crate::channels::start::{LinkContext, LinkError, start_link, start_ways};
 use crate::channels::switchboard::Switchboard;
 use crate::channels::{Channels, Link, Reports};
@@ -23,7 +24,7 @@ use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::quality::{self, Quality};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
-use crate::store::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhooks::Worker;
@@ -116,6 +117,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         let dir = config.data.dir.clone();
         create_private_dir(&dir)?;
+        // First of all: whatever else is in there belongs to the server that has it.
+        let locked = LockedDir::lock(&dir)?;
         let ring = match &config.data.keys {
             // A fresh key could open nothing of what is there.
             KeySource::File(path) if !path.exists() && dir.join(DATABASE_FILE).exists() => {
@@ -131,7 +134,7 @@ impl Server {
         } else {
             None
         };
-        let store = open_store(&config, &ring, &clock, &metrics)?;
+        let store = open_store(locked, &config, &ring, &clock, &metrics)?;
         Self::assemble(config, clock, ring, store, sandbox, metrics, demo_account).await
     }
 
@@ -160,6 +163,7 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             reports: Reports::default(),
+            smpp: SmppThread::default(),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -249,7 +253,7 @@ impl Server {
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
         }
-        close_links(&self.app.driver).await;
+        close_links(&self.app.driver, grace).await;
         // It has its own grace.
         finish(webhooks).await;
         for task in [driving, retaining, sandbox, counting, unready] {
@@ -290,20 +294,21 @@ async fn finish(task: JoinHandle<()>) {
     }
 }
 
-/// Ends the links' connections in an orderly way, if they let themselves be ended.
-async fn close_links(driver: &Driver) {
+/// Ends the links' connections in an orderly way; receipts are still taken meanwhile.
+async fn close_links(driver: &Driver, grace: Duration) {
     let ways = driver.channels.ways();
     let mut closing = JoinSet::new();
     for gate in &ways.gates {
         let gate = Arc::clone(gate);
         closing.spawn(async move { gate.link.close().await });
     }
-    if tokio::time::timeout(LINKS_CLOSE_MAX, closing.join_all()).await.is_err() {
-        tracing::warn!("some links did not close in time");
+    if tokio::time::timeout(grace, closing.join_all()).await.is_err() {
+        tracing::warn!("some links did not end their connections in time");
     }
 }
 
 fn open_store(
+    dir: LockedDir,
     config: &Config,
     ring: &KeyRing,
     clock: &Clock,
@@ -323,7 +328,7 @@ fn open_store(
         metrics.commit(operations, figures.duration);
     });
     let now = clock.now();
-    let store = SqliteStore::open(&config.data.dir, options, Sealer::new(ring), now, observer)?;
+    let store = SqliteStore::open_locked(dir, options, Sealer::new(ring), now, observer)?;
     Ok(Arc::new(store))
 }
 
@@ -371,9 +376,6 @@ const EARLY_RECEIPTS_KEPT: Duration = Duration::from_mins(10);
 const FIGURES_KEPT: [Duration; 3] =
     [Duration::from_hours(2), Duration::from_hours(14 * 24), Duration::from_hours(400 * 24)];
 
-/// An unbind is answered at once or not at all.
-const LINKS_CLOSE_MAX: Duration = Duration::from_secs(5);
-
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// How many rows of each kind are looked for at once; the store deletes them little by little.
@@ -391,6 +393,22 @@ mod tests {
         let failed = tokio::time::timeout(Duration::from_millis(100), failed).await.is_ok();
         tokio::time::timeout(Duration::from_millis(100), finish(task)).await.unwrap_or_default();
         failed
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_another_server_uses_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let _other = LockedDir::lock(dir.path()).unwrap();
+        let own = [
+            ("COUNTERSIGN_DATA__DIR", dir.path().as_os_str()),
+            ("COUNTERSIGN_SANDBOX__ENABLED", "true".as_ref()),
+        ];
+        let config = Config::load(None, own).unwrap();
+        let refused = Server::start(config, true).await.err().unwrap();
+        assert!(matches!(refused, StartError::Store(_)), "{refused}");
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["lock"], "no keys, no sandbox, no database");
     }
 
     #[tokio::test]

@@ -325,6 +325,26 @@ async fn a_repeat_gets_its_first_answer_though_the_account_is_suspended_since() 
 }
 
 #[tokio::test]
+async fn no_credit_takes_the_ledger_beyond_what_it_can_sum_up() {
+    let shop = Shop::open().await;
+    let credit = async |amount: &str, key: String| {
+        let body = json!({ "amount": amount, "key": key });
+        let (status, answer) = shop.server.admin(Method::POST, "/accounts/1/credits", body).await;
+        assert!(status == StatusCode::OK || fields_at_fault(&answer) == ["amount"], "{answer}");
+        status == StatusCode::OK
+    };
+    for amount in ["1000000000.00000001", "-1000000000.00000001", "92233720368.54775807"] {
+        assert!(!credit(amount, "too-much".to_owned()).await, "{amount}");
+    }
+    for n in 0..12 {
+        // Ten thousand million are the limit, and the account began with some.
+        assert_eq!(credit("1000000000", format!("credit-{n}")).await, n < 9, "credit {n}");
+    }
+    let after = shop.server.admin_get("/accounts/1/balance").await;
+    assert_eq!(after["balance"], after["ledger"]);
+}
+
+#[tokio::test]
 async fn null_takes_a_setting_back_to_its_default() {
     let shop = Shop::open().await;
     let before = shop.server.admin_get("/accounts/1").await;

@@ -1,6 +1,11 @@
 //! What an operator sees and does while the real binary runs: links, routes, figures, reloads.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 
@@ -87,9 +92,9 @@ async fn figures_tell_what_became_of_attempts_and_survive_a_restart() {
         [("447700900104", true), ("447700900105", false), ("447700900992", false)]
     {
         let id = start(&server, phone).await;
-        let code = support::code_in(&server.nth_text(phone, 1).await);
         settled(&server, &id).await;
         if checks {
+            let code = support::code_in(&server.nth_text(phone, 1).await);
             let path = format!("/verifications/{id}/check");
             server.admin_post(&path, json!({ "code": code })).await;
         }
@@ -155,6 +160,35 @@ async fn a_reload_by_signal_or_command_takes_routes_and_names_what_must_wait() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the signal had no effect: {}", server.log());
+}
+
+#[tokio::test]
+async fn a_link_that_is_down_is_told_of_passed_over_and_can_be_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, password) = (dir.path().join("countersign.toml"), dir.path().join("password"));
+    std::fs::write(&password, "secret").unwrap();
+    let dead = format!(
+        "[link.dead]\nkind = 'smpp'\nhosts = ['127.0.0.1:1']\nsystem_id = 'us'\n\
+         password_file = '{}'\n[route.all]\nlinks = ['dead', 'sandbox']",
+        password.display()
+    );
+    std::fs::write(&file, dead).unwrap();
+    let server = TestServer::start_with(&["--config", file.to_str().unwrap()]).await;
+    let id = start(&server, "447700900106").await;
+    server.nth_text("447700900106", 1).await;
+    let story = settled(&server, &id).await;
+    let attempt = &story["attempts"][0];
+    assert_eq!((&attempt["link"], &attempt["route"]), (&json!("sandbox"), &json!("all")));
+    assert_eq!(attempt["passed_over"][0]["link"], "dead");
+    let link = server.admin_get("/links/dead").await;
+    assert!(["down", "connecting"].contains(&link["standing"].as_str().unwrap()), "{link}");
+    let ready = server.get("/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK, "the server itself can take work");
+    assert!(ready.text().await.unwrap().contains("\"dead\""));
+    std::fs::write(&file, "").unwrap();
+    let done = server.admin_post("/reload", Value::Null).await;
+    assert_eq!(done["removed"], json!(["dead"]));
+    assert_eq!(server.admin_get("/links").await["items"].as_array().unwrap().len(), 1);
 }
 
 async fn start(server: &TestServer, phone: &str) -> String {

@@ -4,6 +4,7 @@ mod support;
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -88,6 +89,37 @@ async fn a_busy_store_hands_nothing_over_twice() {
 }
 
 #[tokio::test]
+async fn what_is_logged_of_a_failure_names_the_request_that_was_answered() {
+    let mut server = TestServer::start().await;
+    let body = json!({ "phone": "447700900151", "brand": "Acme", "codeLength": 4 });
+    let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
+    let started: Value = request.send().await.unwrap().json().await.unwrap();
+    server.stop();
+    let database = rusqlite::Connection::open(server.dir().join("countersign.db")).unwrap();
+    database.execute("UPDATE verification SET record = '{}'", []).unwrap();
+    drop(database);
+    server.launch().await;
+    let body = json!({ "verifyId": started["verifyId"], "code": "1234" });
+    let answer = server.textmagic(Method::PUT, "/api/v2/verify").json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    let id = format!("request.id={}", answer.headers()["x-request-id"].to_str().unwrap());
+    let told = |log: String| {
+        let line = log.lines().find(|line| line.contains("cannot carry a request out"));
+        line.map(|line| line.contains(&id))
+    };
+    // The log is written in a thread of its own.
+    let mut found = None;
+    for _ in 0..500 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        found = found.or_else(|| told(server.log()));
+        if found.is_some() {
+            break;
+        }
+    }
+    assert_eq!(found, Some(true), "{id}: {}", server.log());
+}
+
+#[tokio::test]
 async fn the_right_code_hangs_the_call_up_that_speaks_it() {
     let server = TestServer::start().await;
     let phone = "447700900150";
@@ -140,6 +172,45 @@ async fn a_stop_is_heard_while_every_connection_is_taken() {
     drop(idle);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_goes_on_that_was_begun_at_the_moment_of_the_right_code() {
+    let server = Arc::new(TestServer::start().await);
+    let mut clients = tokio::task::JoinSet::new();
+    for last in 0..200_u64 {
+        let phone = (447_400_300_000 + last).to_string();
+        let body = json!({ "phone": phone, "brand": "Acme", "codeLength": 4, "workflowId": 5 });
+        let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
+        let started: Value = request.send().await.unwrap().json().await.unwrap();
+        let code = code_in(&server.nth_text(&phone, 1).await);
+        let check = json!({ "verifyId": started["verifyId"], "code": code });
+        let check = server.textmagic(Method::PUT, "/api/v2/verify").json(&check);
+        clients.spawn(async move {
+            // Spread over the time in which the calls begin.
+            tokio::time::sleep(Duration::from_millis(last)).await;
+            check.send().await.unwrap().status().as_u16()
+        });
+        if last % 40 == 39 {
+            server.advance(60).await;
+            while let Some(status) = clients.join_next().await {
+                assert_eq!(status.unwrap(), 204);
+            }
+            server.advance(1).await;
+        }
+    }
+    // A call that nobody hangs up goes on for twenty seconds after it was answered.
+    let mut cut_short = 0;
+    for last in 0..200_u64 {
+        let inbox = server.inbox(&(447_400_300_000 + last).to_string()).await;
+        for call in inbox["calls"].as_array().unwrap() {
+            let [answered, ended] = ["answered_at", "ended_at"]
+                .map(|at| call[at].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
+            assert!(ended.duration_since(answered).as_secs() < 20, "nobody hung up: {call}");
+            cut_short += 1;
+        }
+    }
+    println!("{cut_short} calls had begun when their code came back");
+}
+
 #[tokio::test]
 async fn a_lost_seal_key_is_missed_and_not_made_anew() {
     let mut server = TestServer::start().await;
@@ -157,6 +228,19 @@ async fn a_lost_seal_key_is_missed_and_not_made_anew() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&key, mode).unwrap();
     server.launch().await;
+}
+
+#[tokio::test]
+async fn a_seal_key_that_others_can_read_is_refused_with_the_remedy() {
+    let mut server = TestServer::start().await;
+    server.stop();
+    let exposed = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(server.dir().join("seal.key"), exposed).unwrap();
+    let mut serve = std::process::Command::new(TestServer::binary());
+    serve.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"]).arg(server.dir());
+    let output = serve.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("chmod 600"), "{said}");
 }
 
 #[tokio::test]

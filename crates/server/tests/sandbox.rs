@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::TestServer;
+use support::{TestServer, code_in};
 
 #[tokio::test]
 async fn a_year_in_which_little_is_due_passes_within_one_request() {
@@ -24,6 +24,31 @@ async fn a_year_in_which_little_is_due_passes_within_one_request() {
     assert_eq!(inbox["calls"].as_array().unwrap().len(), 2, "nothing was left out on the way");
     // The seconds that the move itself took are part of the year.
     assert!(clock(&server).await["ahead_s"].as_f64() > Some(31_535_990.0));
+}
+
+#[tokio::test]
+async fn a_code_can_be_typed_though_a_pin_of_the_accounts_own_came_after_it() {
+    let server = TestServer::start().await;
+    let phone = "447700900124";
+    let typed = |code: String| {
+        let request = server.post(&format!("/sandbox/v1/handsets/{phone}/type"));
+        request.json(&json!({ "code": code })).send()
+    };
+    let pin = [
+        ("api_key", server.demo("api_key")),
+        ("api_secret", server.demo("api_secret")),
+        ("to", phone.to_owned()),
+        ("pin", "7654321".to_owned()),
+    ];
+    server.post("/sc/us/2fa/json").form(&pin).send().await.unwrap();
+    server.nth_text(phone, 1).await;
+    assert_eq!(typed("7654321".to_owned()).await.unwrap().status(), 404, "a PIN is no code");
+    start(&server, 447_700_900_124).await;
+    let code = code_in(&server.nth_text(phone, 2).await);
+    server.post("/sc/us/2fa/json").form(&pin).send().await.unwrap();
+    server.nth_text(phone, 3).await;
+    let verdict: Value = typed(code).await.unwrap().json().await.unwrap();
+    assert_eq!(verdict["verdict"], "match", "{verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -281,6 +281,21 @@ async fn a_repeat_under_an_idempotency_key_is_charged_and_sent_once() {
 }
 
 #[tokio::test]
+async fn a_repeat_gets_its_first_answer_though_the_account_is_suspended_since() {
+    let mut server = TestServer::start().await;
+    let repeat = async |server: &TestServer, key: &str| {
+        let body = with_credentials(server, &[("to", TO), ("pin", "4815")]);
+        let request = server.post(JSON).header("Idempotency-Key", key).body(body);
+        shown(request.send().await.unwrap()).await
+    };
+    let first = repeat(&server, "login-7").await;
+    assert_eq!(status(&first), "0", "{first}");
+    change_settings(&mut server, |settings| settings.suspended = true).await;
+    assert_eq!(repeat(&server, "login-7").await, first);
+    assert_eq!(status(&repeat(&server, "login-8").await), "8");
+}
+
+#[tokio::test]
 async fn what_the_account_may_not_do_has_its_status() {
     let mut server = TestServer::start().await;
     let pairs = [("to", TO), ("pin", "4815"), ("client-ref", "ref-1")];
@@ -292,6 +307,9 @@ async fn what_the_account_may_not_do_has_its_status() {
     let (wait, after) = after.split_once(' ').unwrap();
     assert!((1..=1000).contains(&wait.parse::<u64>().unwrap()), "{throttled}");
     insta::assert_snapshot!(format!("{before}please wait [ N {after}"), @r#"200 {"message-count":"1","messages":[{"to":"16365553226","status":"1","error-text":"Throughput Rate Exceeded - please wait [ N ] and retry","network":"00101","client-ref":"ref-1"}]}"#);
+
+    change_settings(&mut server, |settings| settings.number_starts_max = Some(1)).await;
+    insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"to":"16365553226","status":"1","error-text":"Throughput Rate Exceeded - please wait and retry","network":"00101","client-ref":"ref-1"}]}"#);
 
     change_settings(&mut server, |settings| settings.suspended = true).await;
     insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"status":"8","error-text":"Partner account barred","client-ref":"ref-1"}]}"#);

@@ -288,5 +288,4 @@ const STAT_LETTERS_TOLD: usize = 5;
 const UCS2_BITS: u8 = 0xCC;
 
 #[cfg(test)]
-#[path = "receipt/tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Signalling is `rsipstack`'s; session descriptions, RTP, G.711, telephone events and the pacing of
 //! packets are ours. [`Trunk`](trunk::Trunk) places calls; a [`Script`](script::Script) says what
-//! they play.
+//! they play, and [`Speech`](speech::Speech) puts one together for a code.
 //!
 //! [`g711`], [`rtp`], [`sdp`], [`script`] and [`playout`] are pure: they are told the time, draw
 //! nothing and open nothing. [`pacer`], [`trunk`] and [`call`] do the rest.
@@ -19,4 +19,5 @@ pub mod privacy;
 pub mod rtp;
 pub mod script;
 pub mod sdp;
+pub mod speech;
 pub mod trunk;

@@ -65,6 +65,11 @@ impl Clip {
         }
     }
 
+    /// Returns how much memory the octets take, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.ulaw.len() + self.alaw.len()
+    }
+
     /// Returns how long the clip plays.
     pub fn duration(&self) -> Duration {
         Duration::from_micros(self.ulaw.len() as u64 * MICROS_PER_SAMPLE)
@@ -84,6 +89,9 @@ impl Script {
         Self { gate: None, items, repeats_max: 0, listen: Duration::ZERO, farewell: Vec::new() }
     }
 }
+
+/// Samples in a second of everything that is played.
+pub const SAMPLE_RATE_HZ: u32 = 8000;
 
 /// 1 s / 8000 samples.
 const MICROS_PER_SAMPLE: u64 = 125;

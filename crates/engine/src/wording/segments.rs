@@ -1,6 +1,8 @@
 //! How many short messages a text takes, because each of them is paid for.
 
 use super::gsm::Septets;
+use super::parts::{Alphabet, Cutting, Joined};
+use super::transliteration::transliterate;
 
 /// Segments a caller may send as one message; a longer text is refused, not cut.
 ///
@@ -28,17 +30,46 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// Measures `text`; characters that take two units are never split over two segments.
+    /// Measures what is sent of `text` over a link of the usual kind.
+    ///
+    /// That is the text as [`transliterate`] leaves it, and characters that take two units are
+    /// never split over two segments.
     pub fn of(text: &str) -> Self {
-        let septets = |character| Septets::of(character).map(Septets::count);
-        let gsm7: Option<usize> = text.chars().map(septets).sum();
-        if let Some(units) = gsm7 {
-            let costs = text.chars().filter_map(septets);
-            return Self { encoding: Encoding::Gsm7, units, count: count(units, costs, GSM7) };
+        Self::cut(text, Cutting::default())
+    }
+
+    /// Measures what is sent of `text` over a link that cuts it in its own way.
+    pub fn cut(text: &str, cutting: Cutting) -> Self {
+        match transliterate(text, cutting.alphabet) {
+            Some(written) => Self::of_written(written.reveal(), cutting),
+            None => Self::of_written(text, cutting),
         }
-        let costs = text.chars().map(char::len_utf16);
+    }
+
+    /// Measures a text that is sent letter by letter.
+    pub(super) fn of_written(text: &str, cutting: Cutting) -> Self {
+        let encoding = Encoding::of_written(text, cutting.alphabet);
+        let capacity = Capacity::of(encoding, cutting.joined);
+        let costs = text.chars().map(|character| encoding.units(character));
         let units = costs.clone().sum();
-        Self { encoding: Encoding::Ucs2, units, count: count(units, costs, UCS2) }
+        Self { encoding, units, count: count(units, costs, capacity) }
+    }
+}
+
+impl Encoding {
+    /// Chooses for a text that is sent letter by letter: one letter decides for all.
+    pub(super) fn of_written(text: &str, alphabet: Alphabet) -> Self {
+        let has = |character| alphabet.has(character);
+        if text.chars().all(has) { Self::Gsm7 } else { Self::Ucs2 }
+    }
+
+    /// Returns what one character takes up in a segment.
+    pub(super) fn units(self, character: char) -> usize {
+        match self {
+            // Whatever the SMSC's own alphabet is, it is the GSM 7-bit one on the air.
+            Self::Gsm7 => Septets::of(character).map_or(1, Septets::count),
+            Self::Ucs2 => character.len_utf16(),
+        }
     }
 }
 
@@ -61,18 +92,30 @@ fn count(units: usize, costs: impl Iterator<Item = usize>, capacity: Capacity) -
 
 /// Units that fit in one short message.
 #[derive(Clone, Copy)]
-struct Capacity {
+pub(super) struct Capacity {
     /// When the text is sent alone.
-    single: usize,
-    /// When it is one part of several, and a 6-octet header takes its share.
-    part: usize,
+    pub(super) single: usize,
+    /// When it is one part of several, and a header takes its share.
+    pub(super) part: usize,
 }
 
-/// 140 octets are 160 septets; the header takes 7 of them (3GPP TS 23.040, section 9.2.3.24).
-const GSM7: Capacity = Capacity { single: 160, part: 153 };
-
-/// 140 octets are 70 units; the header takes 3 of them.
-const UCS2: Capacity = Capacity { single: 70, part: 67 };
+impl Capacity {
+    /// 140 octets are 160 septets or 70 units. A header with a reference of 8 bits is 6 octets,
+    /// which are 7 septets or 3 units; one of 16 bits is 7 octets, which are 8 septets or 4 units
+    /// (3GPP TS 23.040, section 9.2.3.24).
+    pub(super) const fn of(encoding: Encoding, joined: Joined) -> Self {
+        match (encoding, joined) {
+            (Encoding::Gsm7, Joined::ByReference8 | Joined::BySmsc) => {
+                Self { single: 160, part: 153 }
+            }
+            (Encoding::Gsm7, Joined::ByReference16) => Self { single: 160, part: 152 },
+            (Encoding::Ucs2, Joined::ByReference8 | Joined::BySmsc) => {
+                Self { single: 70, part: 67 }
+            }
+            (Encoding::Ucs2, Joined::ByReference16) => Self { single: 70, part: 66 },
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +161,25 @@ mod tests {
         assert_eq!(counted(&"😀".repeat(35)), (Encoding::Ucs2, 70, 1));
     }
 
+    #[test]
+    fn a_text_is_counted_as_it_is_sent() {
+        let curly = "Don’t share your code — it’s “4815”…";
+        assert_eq!(counted(&(curly.to_owned() + &"a".repeat(122))), (Encoding::Gsm7, 160, 1));
+        assert_eq!(counted("Don’t, друг"), (Encoding::Ucs2, 11, 1));
+    }
+
+    #[test]
+    fn a_link_with_longer_headers_or_a_smaller_alphabet_may_need_more() {
+        let (alphabet, joined) = (Alphabet::Gsm, Joined::ByReference16);
+        let text = "a".repeat(306);
+        assert_eq!(Segments::cut(&text, Cutting { alphabet, joined }).count, 3);
+        let text = "я".repeat(134);
+        assert_eq!(Segments::cut(&text, Cutting { alphabet, joined }).count, 3);
+        let ascii = Cutting { alphabet: Alphabet::Ascii, ..Cutting::default() };
+        assert_eq!(Segments::cut(&"é".repeat(71), ascii).count, 2);
+        assert_eq!(Segments::cut(&"[".repeat(81), ascii).count, 2, "it is two septets on the air");
+    }
+
     /// Cuts an encoded text as a sender would: at the part's end, or one unit before it.
     fn naive_count<U: Copy>(units: &[U], single: usize, part: usize, opens: fn(U) -> bool) -> u16 {
         if units.len() <= single {
@@ -141,6 +203,8 @@ mod tests {
             text in prop_oneof!["[a-c€{]{0,500}", "[aя😀]{0,300}", any::<String>()],
         ) {
             let segments = Segments::of(&text);
+            let changed = transliterate(&text, Alphabet::Gsm);
+            let text = changed.map_or(text, |changed| changed.reveal().to_owned());
             if let Some(septets) = gsm::encode(&text) {
                 let count = naive_count(&septets, 160, 153, |septet| septet == gsm::ESCAPE);
                 prop_assert_eq!(segments, Segments {

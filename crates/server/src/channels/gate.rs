@@ -230,7 +230,7 @@ mod tests {
 
     use super::super::{Dispatch, LinkState, Standing, Submission};
     use super::*;
-    use crate::config::{LinkKind, SipConfig};
+    use crate::config::Config;
 
     #[test]
     fn a_link_at_its_rate_gives_each_that_waits_a_moment_of_its_own() {
@@ -285,14 +285,12 @@ mod tests {
     }
 
     fn gate(change: impl FnOnce(&mut LinkConfig)) -> Gate {
-        let mut config = LinkConfig {
-            network: "23415".to_owned(),
-            per_s: None,
-            daily_max: None,
-            costs: Vec::new(),
-            receipts: None,
-            kind: LinkKind::Sip(SipConfig { host: "trunk.example".to_owned() }),
-        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let link = "[link.idle]\nkind = 'smpp'\nhosts = ['smsc.example:2775']\nsystem_id = 'us'\n\
+                    password_file = 'none'";
+        std::fs::write(&file, link).unwrap();
+        let mut config = Config::load(Some(file.path()), [("", ""); 0]).unwrap();
+        let mut config = config.links.remove("idle").unwrap();
         change(&mut config);
         Gate::new(Arc::new(Idle), &config)
     }
@@ -306,7 +304,7 @@ mod tests {
         }
 
         fn kind(&self) -> &'static str {
-            "sip"
+            "smpp"
         }
 
         fn carries(&self, _channel: Channel) -> bool {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use engine::wording::{self, AppendedLine, Segments, Template};
 use engine::{
-    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, Locale, PASSED_OVER_MAX,
-    PassedOver, SecretText, SubmitOutcome,
+    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, PASSED_OVER_MAX, PassedOver,
+    SecretText, SubmitOutcome,
 };
 
 use super::gate::Gate;
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::directory::Account;
 use crate::driver::Driver;
 use crate::store::{CarrierPart, Content, Postponement, SendJob, StoreError};
-use crate::telemetry::Label;
+use crate::telemetry::{Label, Metrics};
 
 /// Hands an attempt over and reports what became of it.
 pub(super) async fn run(
@@ -27,7 +27,8 @@ pub(super) async fn run(
 ) -> Result<(), StoreError> {
     let directory = driver.directories.current();
     let account = directory.account(job.account);
-    let Some((text, spoken)) = account.and_then(|account| wording(account, &job)) else {
+    let Some((text, spoken)) = account.and_then(|account| wording(account, &job, &driver.metrics))
+    else {
         let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
         return report(driver, job.attempt, Handover::new(NO_LINK, outcome), Vec::new()).await;
     };
@@ -56,7 +57,12 @@ pub(super) async fn run(
     let mut passage = TriedLinks::so_far(&job);
     passage.decision.route = route;
     for gate in &links {
-        if let Some(done) = passage.try_link(driver, gate, &dispatch, parts).await {
+        let done = passage.try_link(driver, gate, &dispatch, parts).await;
+        if in_flight.is_withdrawn() {
+            // Told while it was handed over, when the link may not have known it yet.
+            gate.link.withdraw(job.attempt);
+        }
+        if let Some(done) = done {
             let Done { outcome, carrier_parts, cost } = done;
             let link = gate.link.name().to_owned();
             let handover = Handover { link, decision: passage.decision, cost, outcome };
@@ -79,7 +85,7 @@ pub(super) async fn run(
 
 /// What came of the links that were tried so far.
 #[derive(Default)]
-pub(super) struct TriedLinks {
+struct TriedLinks {
     decision: Decision,
     /// When the first of them can take something again, if any of them told.
     retry_after: Option<Duration>,
@@ -87,6 +93,8 @@ pub(super) struct TriedLinks {
     may_work_later: bool,
     /// Whether the operator holds any of them back.
     is_wanted: bool,
+    /// Whether this is a try at all.
+    tried: bool,
 }
 
 /// A hand-over that came to an end.
@@ -98,9 +106,9 @@ struct Done {
 
 impl TriedLinks {
     /// What is known of an attempt before any link is tried.
-    pub(super) fn so_far(job: &SendJob) -> Self {
+    fn so_far(job: &SendJob) -> Self {
         let decision = Decision { route: None, passed_over: job.passed_over.clone() };
-        Self { decision, ..Self::default() }
+        Self { decision, tried: true, ..Self::default() }
     }
 
     /// Hands an attempt to a link; `None` if the next one is to be tried.
@@ -215,27 +223,33 @@ async fn report(
     driver.handle_submitted(attempt, handover, parts).await
 }
 
+/// Puts back what could not even be tried, because too much is under way.
+pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
+    postpone(driver, job, TriedLinks { tried: false, ..TriedLinks::so_far(job) }).await
+}
+
 /// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
-pub(super) async fn postpone(
-    driver: &Driver,
-    job: &SendJob,
-    passage: TriedLinks,
-) -> Result<(), StoreError> {
+async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result<(), StoreError> {
     let backoff = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
     let longest = if passage.is_wanted { WANTED_MAX } else { RETRY_MAX };
     let wait = passage.retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, longest));
-    let due_at = driver.clock.now().after(wait).min(job.expires_at);
     let postponement = Postponement {
         attempt: job.attempt,
-        due_at,
+        tries: job.tries,
+        // What the operator holds back has not been tried.
+        tried: passage.tried && !passage.is_wanted,
+        due_at: driver.clock.now().after(wait).min(job.expires_at),
         passed_over: passage.decision.passed_over,
-        is_try: !passage.is_wanted,
     };
     driver.store.postpone(postponement).await
 }
 
 /// Returns what an attempt says: the text, or the transcript of the call with what a voice needs.
-fn wording(account: &Account, job: &SendJob) -> Option<(SecretText, Option<Spoken>)> {
+fn wording(
+    account: &Account,
+    job: &SendJob,
+    metrics: &Metrics,
+) -> Option<(SecretText, Option<Spoken>)> {
     let (code, brand, locale, lifetime) = match &job.content {
         Content::Text(text) => return Some((text.clone(), None)),
         Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
@@ -246,40 +260,46 @@ fn wording(account: &Account, job: &SendJob) -> Option<(SecretText, Option<Spoke
             Some((text, Some(Spoken { locale, brand: brand.clone(), code: code.clone() })))
         }
         Channel::Sms => {
-            let template = account.text(locale);
-            let minutes = lifetime.as_secs() / 60;
-            let text = written(&template, account.last_line.as_ref(), brand, code, minutes)
-                .or_else(|| built_in(locale, brand, code, minutes))?;
-            Some((text, None))
+            let minutes = (lifetime.as_secs() / 60).to_string();
+            let render = |template: &Template| {
+                let value = |name: &str| match name {
+                    wording::PIN => Some(code.reveal()),
+                    wording::BRAND => Some(brand.as_str()),
+                    wording::PIN_EXPIRY => Some(minutes.as_str()),
+                    _ => None,
+                };
+                template.render(value).ok()
+            };
+            // A template of the account's may ask for what a verification does not have; its code
+            // must go out all the same.
+            let texts = [render(&account.text(locale)), render(&Template::built_in(locale))];
+            Some((written(texts, account.last_line.as_ref(), code, metrics)?, None))
         }
     }
 }
 
-/// A template of the account's may ask for what a verification does not have; its code must go
-/// out all the same.
-fn built_in(locale: Locale, brand: &str, code: &Code, minutes: u64) -> Option<SecretText> {
-    written(&Template::built_in(locale), None, brand, code, minutes)
-}
-
+/// Chooses what to write: the first text that there is, with the line that lets a phone fill the
+/// code in. Where a brand in another script leaves the line no room, a shorter text is better than
+/// no line, and no line better than no code.
 fn written(
-    template: &Template,
+    texts: [Option<SecretText>; 2],
     last_line: Option<&AppendedLine>,
-    brand: &str,
     code: &Code,
-    minutes: u64,
+    metrics: &Metrics,
 ) -> Option<SecretText> {
-    let minutes = minutes.to_string();
-    let value = |name: &str| match name {
-        wording::PIN => Some(code.reveal()),
-        wording::BRAND => Some(brand),
-        wording::PIN_EXPIRY => Some(minutes.as_str()),
-        _ => None,
-    };
-    let text = template.render(value).ok()?;
-    Some(match last_line {
-        Some(line) => line.append_to(&text, code.reveal()),
-        None => text,
-    })
+    let [own, built_in] = texts;
+    let Some(line) = last_line else { return own.or(built_in) };
+    let with_line = |text: &Option<SecretText>| line.append_to(text.as_ref()?, code.reveal());
+    if let Some(text) = with_line(&own) {
+        return Some(text);
+    }
+    let with_built_in = with_line(&built_in);
+    if with_built_in.is_none() {
+        metrics.crowded_out("left_out");
+    } else if own.is_some() {
+        metrics.crowded_out("built_in_text");
+    }
+    with_built_in.or(own).or(built_in)
 }
 
 /// The link of an attempt for which there was none.
@@ -299,3 +319,30 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// What the operator holds back looks again after so long at most: limits may have been lifted.
 const WANTED_MAX: Duration = Duration::from_mins(5);
+#[cfg(test)]
+mod tests {
+    use engine::wording::AppHash;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_leaves_its_last_line_no_room_gives_way_to_the_built_in_one() {
+        let long = "Щ".repeat(65);
+        assert_eq!(chosen(&["Own 4815", "Built in 4815"]), ("Own 4815\nFA+9qCX9VSu".to_owned(), 0));
+        let built_in = ("Built in 4815\nFA+9qCX9VSu".to_owned(), 1);
+        assert_eq!(chosen(&[&long, "Built in 4815"]), built_in);
+        assert_eq!(chosen(&[&long, &long]), (long.clone(), 1), "the code must go out");
+    }
+
+    /// What is written, and how often a text gave way for it.
+    fn chosen(texts: &[&str; 2]) -> (String, usize) {
+        let line = AppendedLine::AndroidHash(AppHash::parse("FA+9qCX9VSu").unwrap());
+        let (code, metrics) = (Code::parse("4815").unwrap(), Metrics::new());
+        let texts = texts.map(|text| Some(SecretText::concat(&[text])));
+        let text = written(texts, Some(&line), &code, &metrics).unwrap();
+        let told = metrics.encode();
+        let count =
+            told.lines().filter(|l| l.starts_with("countersign_last_lines_crowded_out_total{"));
+        (text.reveal().to_owned(), count.count())
+    }
+}

@@ -1,5 +1,6 @@
 //! The sandbox network: a carrier of our own with virtual handsets, for development and tests.
 
+mod handset;
 mod inbox;
 mod scenario;
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp};
+use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp, VerificationId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -22,6 +23,7 @@ use crate::driver::Driver;
 use crate::seal::Sealer;
 use crate::store::StoreError;
 
+pub use handset::send;
 use inbox::Entry;
 pub use inbox::{Call, Inbox, InboxError, Inboxes, Sms};
 use scenario::Scenario;
@@ -130,9 +132,9 @@ impl Sandbox {
         self.inboxes.erase(digits);
     }
 
-    /// Returns the attempt that brought a handset its last code.
-    pub fn last_attempt(&self, digits: u64) -> Option<AttemptId> {
-        self.inboxes.last_attempt(digits)
+    /// Returns the verification that a handset has last heard of.
+    pub fn last_verification(&self, digits: u64) -> Option<VerificationId> {
+        self.inboxes.last_verification(digits)
     }
 
     /// Reports what is due, for as long as the driver lives.

@@ -12,7 +12,8 @@ pub(super) enum PriceCommand {
     /// Set a price.
     #[command(after_help = PRICE_EXAMPLE)]
     Set {
-        /// What is priced.
+        /// What is priced: a verification that succeeds, or one part of a message. Nothing is
+        /// charged by the call (voice) yet.
         #[arg(value_parser = ITEMS)]
         item: String,
         /// How much, with at most eight decimals.

@@ -1,5 +1,6 @@
 //! The command that runs the server.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -74,7 +75,7 @@ async fn listen(config: Config, serve: &Serve, metrics: Arc<Metrics>) -> ExitCod
     let leads_out = sandbox || !config.links.is_empty();
     let server = match Server::start_with(config, serve.demo_account, metrics).await {
         Ok(server) => server,
-        Err(error) => return complain(&format!("cannot start: {error}")),
+        Err(error) => return complain(&format!("cannot start: {}", whole_story(&error))),
     };
     let serve_again = serve.clone();
     let read = move || Config::load(serve_again.config.as_deref(), environment(&serve_again));
@@ -106,6 +107,20 @@ async fn listen(config: Config, serve: &Serve, metrics: Arc<Metrics>) -> ExitCod
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, which tell what to do. Some errors say their cause themselves.
+fn whole_story(error: &dyn Error) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let told = inner.to_string();
+        if !story.ends_with(&told) {
+            story = format!("{story}: {told}");
+        }
+        cause = inner.source();
+    }
+    story
 }
 
 /// Writes down where the commands of this machine find the server.

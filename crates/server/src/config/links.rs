@@ -36,7 +36,7 @@ pub enum LinkKind {
     /// SMPP 3.4, with binds to a carrier's SMSC.
     Smpp(smpp::SmppConfig),
     /// The HTTP API of an aggregator.
-    Http(http::HttpConfig),
+    Http(Box<http::HttpConfig>),
     /// A SIP trunk.
     Sip(sip::SipConfig),
 }
@@ -151,7 +151,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let common: RawCommon = settings.read(common)?;
     let kind = match common.kind.as_str() {
         "smpp" => smpp::resolve(keys, settings).map(LinkKind::Smpp),
-        "http" => http::resolve(keys, settings).map(LinkKind::Http),
+        "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
         "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
         "" => {
             settings.wrong("kind", format!("is missing; must be one of {KINDS}"));
@@ -171,6 +171,22 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
         settings.wrong("network", format!("is `{network}`; must be MCC and MNC, like `310004`"));
     }
     Some(LinkConfig { network, per_s, daily_max, costs, receipts: common.receipts, kind: kind? })
+}
+
+/// Tells the links where carriers reach this server, which some cannot do without.
+pub(super) fn tell_public_url(
+    links: &mut BTreeMap<String, LinkConfig>,
+    public_url: Option<&String>,
+    mistakes: &mut ConfigMistakes,
+) {
+    for (name, link) in links {
+        let LinkKind::Http(http) = &mut link.kind else { continue };
+        if public_url.is_none() && http.tells_dlr_url() && !mistakes.has("server.public_url") {
+            let problem = format!("is empty; [link.{name}] tells its carrier where to report to");
+            mistakes.add("server.public_url", problem);
+        }
+        http.public_url = public_url.cloned();
+    }
 }
 
 /// Reads lines such as `44=0.031`, `sms:1=0.0075` and `=0.05`.
@@ -243,8 +259,10 @@ mod tests {
             kind = 'fax'
             network = '1'
             [limits]
-            kind = 'sip'
-            host = 'trunk.example'
+            kind = 'smpp'
+            hosts = ['smsc.example:2775']
+            system_id = 'us'
+            password_file = 'none'
             per_s = 0
             daily_max = -1
             costs = ['44=0.03', '44', 'fax:1=2', '+44=1', '=-1', '=x']
@@ -277,7 +295,10 @@ mod tests {
         for (network, fits) in [("00101", true), ("310004", true), ("3100045", false), ("", false)]
         {
             let mut mistakes = ConfigMistakes::default();
-            let file = format!("[a]\nkind = 'sip'\nhost = 'h'\nnetwork = '{network}'");
+            let file = format!(
+                "[a]\nkind = 'smpp'\nhosts = ['smsc.example:2775']\nsystem_id = 'us'\n\
+                 password_file = 'none'\nnetwork = '{network}'"
+            );
             resolve_links(toml::from_str(&file).unwrap(), &mut mistakes);
             assert_eq!(mistakes.is_empty(), fits, "{network}: {mistakes}");
         }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use super::{App, json, plain};
-use crate::telemetry::{Label, LinkFigures, METRICS_CONTENT_TYPE};
+use crate::telemetry::{Label, LinkStand, METRICS_CONTENT_TYPE};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -44,7 +44,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     let now = app.driver.clock.now();
     app.driver.metrics.links(app.driver.channels.ways().gates.iter().map(|gate| {
         let state = gate.link.state();
-        LinkFigures {
+        LinkStand {
             link: Label::link(gate.link.name()),
             standing: state.standing.as_str(),
             control: gate.control().as_str(),

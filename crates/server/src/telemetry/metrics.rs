@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::links::LinkFigures;
 use super::scrub::scrub;
 
 /// The value of a label: a word of the program, or the name of a configured link.
@@ -64,12 +65,16 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
     webhooks: Family<ResultLabels, Counter>,
+    inbound: Family<InboundLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     link_standing: Family<StandingLabels, Gauge>,
     link_in_flight: Family<LinkLabels, Gauge>,
     link_today: Family<LinkLabels, Gauge>,
+    crowded_out: Family<ResultLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
     store_queue: Gauge,
@@ -112,6 +117,12 @@ struct ReceiptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InboundLabels {
+    link: Label,
+    result: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LinkLabels {
     link: Label,
 }
@@ -125,7 +136,7 @@ struct StandingLabels {
 
 /// How one link stands, for the collector.
 #[derive(Clone, Debug)]
-pub struct LinkFigures {
+pub struct LinkStand {
     /// The link.
     pub link: Label,
     /// Whether it works: `up`, `down` and so on.
@@ -173,12 +184,16 @@ impl Metrics {
             attempts: Family::default(),
             receipts: Family::default(),
             webhooks: Family::default(),
+            inbound: Family::default(),
             conversions: Family::default(),
             submit_seconds: Family::new_with_constructor(seconds),
+            answer_seconds: Family::new_with_constructor(seconds),
+            throttles: Family::default(),
             outcomes: Family::default(),
             link_standing: Family::default(),
             link_in_flight: Family::default(),
             link_today: Family::default(),
+            crowded_out: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
             store_queue: Gauge::default(),
@@ -198,6 +213,11 @@ impl Metrics {
         r.register("attempts", "Sends of a code, as the link answered", self.attempts.clone());
         r.register("receipts", "What carriers said became of attempts", self.receipts.clone());
         r.register("webhooks", "Webhook calls", self.webhooks.clone());
+        r.register(
+            "inbound",
+            "Messages from handsets, by what they asked for",
+            self.inbound.clone(),
+        );
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
@@ -205,7 +225,12 @@ impl Metrics {
         let in_flight = self.link_in_flight.clone();
         r.register("link_in_flight", "Hand-overs that wait for an answer", in_flight);
         r.register("link_today", "Hand-overs since midnight UTC", self.link_today.clone());
+        let seconds = self.answer_seconds.clone();
+        r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
+        r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
+        let crowded_out = self.crowded_out.clone();
+        r.register("last_lines_crowded_out", "Texts too long for their last line", crowded_out);
         r.register("store_commit_turns", "Turns in one commit", self.commit_turns.clone());
         r.register("store_commit_seconds", "Time of one commit", self.commit_seconds.clone());
         r.register("store_queue_turns", "Turns waiting for a commit", self.store_queue.clone());
@@ -253,6 +278,12 @@ impl Metrics {
         self.webhooks.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
+    /// A handset's message came over this link.
+    pub fn inbound(&self, link: &Label, result: &'static str) {
+        let labels = InboundLabels { link: link.clone(), result: result.into() };
+        self.inbound.get_or_create(&labels).inc();
+    }
+
     /// An account told whether its user got in over this route.
     pub fn conversion(&self, route: &Label, converted: bool) {
         let converted = Label::word(if converted { "yes" } else { "no" });
@@ -267,12 +298,12 @@ impl Metrics {
     }
 
     /// All links are as told; those that are not told of are gone.
-    pub fn links(&self, links: impl Iterator<Item = LinkFigures>) {
+    pub fn links(&self, links: impl Iterator<Item = LinkStand>) {
         self.link_standing.clear();
         self.link_in_flight.clear();
         self.link_today.clear();
         for told in links {
-            let LinkFigures { link, standing, control, in_flight, today } = told;
+            let LinkStand { link, standing, control, in_flight, today } = told;
             let (standing, control) = (standing.into(), control.into());
             let labels = StandingLabels { link: link.clone(), standing, control };
             self.link_standing.get_or_create(&labels).set(1);
@@ -282,9 +313,23 @@ impl Metrics {
         }
     }
 
+    /// The figures of a link's connections.
+    pub fn link_figures(&self, link: &str) -> LinkFigures {
+        let labels = LinkLabels { link: Label::link(link) };
+        LinkFigures {
+            answers: self.answer_seconds.get_or_create(&labels).clone(),
+            throttles: self.throttles.get_or_create(&labels).clone(),
+        }
+    }
+
     /// A verification ended.
     pub fn outcome(&self, outcome: &'static str) {
         self.outcomes.get_or_create(&OutcomeLabels { outcome: outcome.into() }).inc();
+    }
+
+    /// A text left its last line no room, and gave way, or went without the line.
+    pub fn crowded_out(&self, result: &'static str) {
+        self.crowded_out.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
     /// The store committed this many turns at once.
@@ -354,10 +399,11 @@ mod tests {
         metrics.webhook("delivered");
         metrics.conversion(&link, true);
         metrics.outcome("verified");
+        metrics.crowded_out("left_out");
         metrics.commit(7, Duration::from_millis(2));
         metrics.store_queue(5);
         metrics.log_lines_dropped().inc_by(4);
-        let gone = LinkFigures {
+        let gone = LinkStand {
             link: Label::link("gone"),
             standing: "down",
             control: "running",
@@ -366,7 +412,7 @@ mod tests {
         };
         metrics.links([gone.clone()].into_iter());
         let link = link.clone();
-        metrics.links([LinkFigures { link, standing: "up", ..gone }].into_iter());
+        metrics.links([LinkStand { link, standing: "up", ..gone }].into_iter());
         let text = metrics.encode();
         for line in [
             r#"countersign_http_requests_total{door="vonage",status="2xx"} 2"#,
@@ -379,6 +425,7 @@ mod tests {
             r#"countersign_webhooks_total{result="delivered"} 1"#,
             r#"countersign_conversions_total{route="north",converted="yes"} 1"#,
             r#"countersign_outcomes_total{outcome="verified"} 1"#,
+            r#"countersign_last_lines_crowded_out_total{result="left_out"} 1"#,
             "countersign_store_commit_turns_sum 7.0",
             "countersign_store_commit_seconds_count 1",
             "countersign_store_queue_turns 5",

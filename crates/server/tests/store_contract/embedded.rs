@@ -204,8 +204,8 @@ fn a_flood_of_bookkeeping_delays_a_start_by_no_more_than_a_batch() {
     let start = bench.verification(ALICE, NUMBER);
     let store = bench.store();
     gate.close(store.as_ref());
-    let flood: Vec<_> = (0..100).map(|id| store.settle_webhook(id, Settlement::Done)).collect();
-    let one_more = runtime.block_on(store.settle_webhook(100, Settlement::Done));
+    let flood: Vec<_> = (0..100).map(|id| store.settle_webhook(id, 0, Settlement::Done)).collect();
+    let one_more = runtime.block_on(store.settle_webhook(100, 0, Settlement::Done));
     assert!(matches!(one_more, Err(StoreError::Busy { .. })), "its lane is full");
     let started = store.start_verification(start);
     gate.hold_after_next_commit();

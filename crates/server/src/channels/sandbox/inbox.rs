@@ -210,9 +210,13 @@ impl Inboxes {
         Ok(inbox)
     }
 
-    pub(super) fn last_attempt(&self, digits: u64) -> Option<AttemptId> {
+    pub(super) fn last_verification(&self, digits: u64) -> Option<VerificationId> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.by_number.get(&digits)?.back().map(|item| item.attempt)
+        // A PIN of an account's own may have come after it.
+        shared.by_number.get(&digits)?.iter().rev().find_map(|item| match item.attempt.subject {
+            Subject::Verification(id) => Some(id),
+            Subject::Message(_) => None,
+        })
     }
 
     /// Puts an entry into its inbox; false if it is there already.
@@ -277,6 +281,10 @@ impl Handsets {
             && let Some(old) = self.order.pop_front()
         {
             dropped.extend(self.forget(old));
+        }
+        // What was dropped for its own handset, or erased, still stands in the order of all.
+        if self.order.len() > ORDER_SLACK.max(2 * self.attempts.len()) {
+            self.order.retain(|attempt| self.attempts.contains_key(attempt));
         }
         dropped
     }
@@ -497,5 +505,41 @@ const SCHEMA: &str = "
 
 const BATCH_MAX: usize = 512;
 
+/// So many places in the order of all messages may be stale before it is tidied. A choice.
+const ORDER_SLACK: usize = 1024;
+
 /// How long it takes to say a code twice.
 const CALL_LENGTH: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(number: u32) -> Item {
+        let at = Timestamp::from_millis(u64::from(number));
+        let subject = Subject::Verification(VerificationId::from_u128(u128::from(number)));
+        Item {
+            attempt: AttemptId { subject, step: 0 },
+            body: Body {
+                channel: Channel::Sms,
+                from: String::new(),
+                at,
+                answered_at: None,
+                ended_at: at,
+                shown: true,
+            },
+            sealed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_handset_that_is_sent_to_without_end_takes_no_more_memory() {
+        let mut handsets =
+            Handsets { per_handset_max: 2, messages_max: 1_000_000, ..Handsets::default() };
+        let dropped: usize = (0..10_000).map(|n| handsets.put(7, item(n)).len()).sum();
+        assert_eq!((dropped, handsets.attempts.len()), (9_998, 2));
+        assert!(handsets.order.len() <= ORDER_SLACK + 1, "{}", handsets.order.len());
+        handsets.messages_max = 2;
+        assert_eq!(handsets.put(8, item(10_000)), [item(9_998).attempt], "the oldest goes first");
+    }
+}

@@ -189,11 +189,15 @@ pub(super) fn masked(digits: Option<u64>) -> Option<String> {
     digits.and_then(|digits| PhoneNumber::from_digits(digits).ok()).map(|number| number.to_string())
 }
 
-/// Reads an amount of money.
+/// Reads an amount of money of at most [`AMOUNT_MAX`].
 pub(super) fn amount(field: &str, text: &str) -> Result<Amount, Problem> {
-    Amount::parse(text.trim()).ok_or_else(|| {
+    let amount = Amount::parse(text.trim()).ok_or_else(|| {
         Problem::field(field, "this is no decimal number with at most eight decimals, like 0.0333")
-    })
+    })?;
+    if amount.units().unsigned_abs() > AMOUNT_MAX.units().unsigned_abs() {
+        return Err(Problem::field(field, "this must be at most a thousand million"));
+    }
+    Ok(amount)
 }
 
 /// Reads ISO 3166 codes, and writes them in capitals.
@@ -232,3 +236,7 @@ pub(super) const NAME_CHARS_MAX: usize = 64;
 /// What the header of that name does.
 pub(super) const IDEMPOTENCY: &str = "Makes a repeat harmless: the same key with the same body starts nothing new and is answered \
      as the first time. 1 to 255 characters, remembered for a day unless configured otherwise.";
+
+/// The largest amount that is set or added at once. A choice: so many times as much fits an
+/// account's ledger that its sum cannot overflow by a slip of the finger.
+pub(super) const AMOUNT_MAX: Amount = Amount::from_units(1_000_000_000 * 100_000_000);

@@ -25,7 +25,7 @@ pub(super) enum Item {
     Verification,
     /// One part of a message.
     Sms,
-    /// One call.
+    /// One call; nothing is charged by the call yet.
     Voice,
 }
 
@@ -213,6 +213,12 @@ pub(super) async fn add_credit(
     if key == FIRST_BALANCE {
         return Err(Problem::field("key", "this names the balance that the account began with"));
     }
+    let balance = app.driver.store.balance(AccountId(id)).await?;
+    let after = balance.ok_or_else(|| Problem::unknown("account"))? + amount;
+    if after.units().unsigned_abs() > BALANCE_MAX.units().unsigned_abs() {
+        let detail = "the balance would be beyond ten thousand million";
+        return Err(Problem::field("amount", detail));
+    }
     let now = app.driver.clock.now();
     let credit = Credit { account: AccountId(id), amount, key, now };
     let balance = app.driver.store.credit(credit).await?;
@@ -261,3 +267,7 @@ impl From<PriceItem> for Item {
 
 /// The key under which the store keeps an account's first balance.
 const FIRST_BALANCE: &str = "first";
+
+/// The largest balance that a credit leads to, and the deepest debt. A choice: an amount is 64 bits
+/// wide, and holds nine times as much.
+const BALANCE_MAX: Amount = Amount::from_units(10_000_000_000 * 100_000_000);

@@ -1,4 +1,4 @@
--- Version 3. What operators set while the server runs, and the figures of what became of attempts.
+-- Version 4. What operators set while the server runs, and the figures of what became of attempts.
 CREATE TABLE setting (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
