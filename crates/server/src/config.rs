@@ -13,7 +13,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use links::http::{
-    AnswerRules, BodyKind, Field, Found, HttpConfig, Pattern, ReportRules, Slot, Template,
+    AnswerRules, BodyKind, Field, Found, HttpConfig, InboundRules, Pattern, ReportRules, Slot,
+    Template,
 };
 pub use links::routes::{RouteConfig, RouteEntry, SenderKind, Tier, resolve_entries};
 pub use links::sip::SipConfig;

@@ -1,10 +1,6 @@
 //! Links that come and go while messages are sent, with carriers that do as a test says.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::future::Future;
 use std::path::PathBuf;

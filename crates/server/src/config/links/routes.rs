@@ -157,8 +157,13 @@ pub(in super::super) fn resolve_routes(
     let mut routes = Vec::new();
     for (name, raw) in raw {
         let RawRoute { order, channel, countries, prefixes, senders, accounts, links } = raw;
+        let order = order.unwrap_or(ORDER);
+        if !(0..=ORDER_MAX).contains(&order) {
+            let problem = format!("is {order}; must be 0 to {ORDER_MAX}");
+            mistakes.add(format!("route.{name}.order"), problem);
+        }
         let entry = RouteEntry { name, channel, countries, prefixes, senders, accounts, links };
-        routes.extend(resolve_route(&entry, order.unwrap_or(ORDER), is_link, mistakes));
+        routes.extend(resolve_route(&entry, order, is_link, mistakes));
     }
     routes.sort_by(|a: &RouteConfig, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
     routes
@@ -266,6 +271,7 @@ const ROUTES_MAX: usize = 500;
 
 /// The order of a route that tells none.
 const ORDER: i64 = 100;
+const ORDER_MAX: i64 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -331,26 +337,30 @@ mod tests {
             accounts: Vec::new(),
             links: words(&["a"]),
         };
-        let file = [("x", None), ("b", Some(100)), ("last", Some(101)), ("first", Some(-1))];
+        let file = [("x", None), ("b", Some(100)), ("last", Some(101)), ("first", Some(0))];
         let file = file.into_iter().map(|(name, order)| (name.to_owned(), raw(order)));
         let mut mistakes = ConfigMistakes::default();
         let routes = resolve_routes(file.collect(), &is_link, &mut mistakes);
         let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
         assert_eq!(names, ["first", "b", "x", "last"]);
         assert!(mistakes.is_empty());
+        let file = [("far".to_owned(), raw(Some(-1)))];
+        resolve_routes(file.into(), &is_link, &mut mistakes);
+        assert!(mistakes.to_string().contains("route.far.order: is -1; must be 0 to 1000"));
     }
 
     #[test]
     fn the_example_of_a_route_is_right() {
         let example =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../countersign.example.toml"));
-        let (_, block) = example.split_once("# [route.america]\n").unwrap();
-        let lines = block.lines().map(|line| line.strip_prefix("# ").unwrap_or_default());
+        let (_, block) = example.split_once("#[route.america]\n").unwrap();
+        let lines = block.lines().filter_map(|line| line.strip_prefix('#'));
+        let lines = lines.filter(|line| !line.starts_with(' '));
         let raw: RawRoute = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).unwrap();
         let (mut mistakes, file) = (ConfigMistakes::default(), [("america".to_owned(), raw)]);
         let routes = resolve_routes(file.into(), &|_| true, &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes}");
-        assert_eq!((routes[0].order, routes[0].tiers.len()), (10, 2));
+        assert_eq!((routes[0].order, routes[0].tiers.len()), (ORDER, 2));
     }
 
     #[test]
