@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use countersign::store::Postponement;
+use countersign::store::{NewsEvent, Postponement};
 use engine::{
     Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
     Timestamp, VerificationId,
@@ -53,6 +53,20 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     let job = claimed.first().unwrap();
     assert_eq!(job.tries, 1, "one try, however often it was put back");
     assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
+}
+
+pub(crate) async fn a_conversion_is_news_of_the_link_that_carried_the_code(mut bench: Bench) {
+    let id = bench.send(ALICE, NUMBER).await;
+    bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let conversion = Conversion { converted: true, at: bench.now };
+    for told in [1, 0] {
+        let kept = bench.store().convert(ALICE, Subject::Message(id), conversion).await.unwrap();
+        let kept = kept.unwrap();
+        assert_eq!(kept.link, "carrier");
+        let events: Vec<_> = kept.effects.news.iter().map(|news| news.event).collect();
+        assert_eq!(events.len(), told, "it is told once");
+        assert!(events.iter().all(|event| *event == NewsEvent::Converted));
+    }
 }
 
 pub(crate) async fn a_postponement_without_a_try_counts_none(mut bench: Bench) {
