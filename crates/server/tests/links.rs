@@ -3,7 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -239,7 +239,9 @@ impl Stage {
         let server = Server::start(bare.clone(), false).await.unwrap();
         let app = Arc::clone(server.app());
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let task = tokio::spawn(async move { drop(server.run(stopped).await) });
+        let task = tokio::spawn(async move {
+            let _ = server.run(stopped).await;
+        });
         let carriers = Carriers::default();
         let connect = Arc::clone(&carriers);
         let switchboard = Switchboard::new(
@@ -388,7 +390,7 @@ fn read(dir: &tempfile::TempDir) -> Result<Config, countersign::config::ConfigMi
     read_in(&dir.path().to_owned())
 }
 
-fn read_in(dir: &PathBuf) -> Result<Config, countersign::config::ConfigMistakes> {
+fn read_in(dir: &Path) -> Result<Config, countersign::config::ConfigMistakes> {
     let data = dir.join("data");
     let variables = [
         ("COUNTERSIGN_DATA__DIR", data.to_str().unwrap()),

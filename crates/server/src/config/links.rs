@@ -34,7 +34,7 @@ pub struct LinkConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkKind {
     /// SMPP 3.4, with binds to a carrier's SMSC.
-    Smpp(smpp::SmppConfig),
+    Smpp(Box<smpp::SmppConfig>),
     /// The HTTP API of an aggregator.
     Http(Box<http::HttpConfig>),
     /// A SIP trunk.
@@ -150,7 +150,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let common: Table = COMMON_KEYS.iter().filter_map(|key| keys.remove_entry(*key)).collect();
     let common: RawCommon = settings.read(common)?;
     let kind = match common.kind.as_str() {
-        "smpp" => smpp::resolve(keys, settings).map(LinkKind::Smpp),
+        "smpp" => smpp::resolve(keys, settings).map(Box::new).map(LinkKind::Smpp),
         "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
         "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
         "" => {

@@ -411,7 +411,6 @@ mod tests {
             today: 2,
         };
         metrics.links([gone.clone()].into_iter());
-        let link = link.clone();
         metrics.links([LinkStand { link, standing: "up", ..gone }].into_iter());
         let text = metrics.encode();
         for line in [

@@ -143,6 +143,19 @@ pub(crate) async fn a_receipt_may_overtake_its_submit(mut bench: Bench) {
     assert!(bench.claim_sends().await.is_empty(), "it is not sent again");
 }
 
+pub(crate) async fn what_a_receipt_told_of_is_not_sent_again(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let message = bench.send(ALICE, NUMBER).await;
+    bench.receipt(step(id, 0), ReceiptStatus::Delivered).await;
+    bench.receipt(attempt_of(message), ReceiptStatus::Buffered).await;
+    // Whoever handed them over died before it could report that.
+    bench.reopen();
+    assert!(bench.claim_sends().await.is_empty(), "the carrier has them");
+    assert_eq!(bench.store().next_due().await.unwrap().send, None);
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.verify(ALICE, id).await;
+}
+
 pub(crate) async fn receipts_after_the_end_are_kept_and_set_nothing_off(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
