@@ -1,5 +1,7 @@
 //! Changes and erasures, over a store in a folder of its own.
 
+use std::time::Duration;
+
 use super::*;
 use crate::seal::KeyRing;
 use crate::store::OptOut;
