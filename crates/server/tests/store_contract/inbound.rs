@@ -117,7 +117,7 @@ pub(crate) async fn parts_whose_others_never_come_are_told_as_they_are(mut bench
     write(&mut bench, "three", Concat::new(9, 3, 3)).await;
     bench.reopen();
     let due = bench.store().next_due().await.unwrap().machine;
-    assert_eq!(due, Some(bench.now.after(Duration::from_secs(540))));
+    assert_eq!(due, Some(bench.now.after(Duration::from_mins(9))));
     bench.pass(539);
     assert!(!bench.wake().await.effects.webhooks);
     bench.pass(1);
@@ -141,7 +141,7 @@ pub(crate) async fn an_inbound_webhook_can_be_given_up_and_put_back(mut bench: B
     write(&mut bench, "Hello", None).await;
     let id = bench.claim_webhooks().await.first().unwrap().id;
     let dead = Settlement::Dead { at: bench.now, error: String::new() };
-    bench.store().settle_webhook(id, dead).await.unwrap();
+    bench.store().settle_webhook(id, 0, dead).await.unwrap();
     let dead = bench.store().dead_webhooks(10).await.unwrap();
     assert!(matches!(dead.first().unwrap().subject, WebhookSubject::Inbound(_)));
     bench.pass(1);
@@ -160,7 +160,7 @@ pub(crate) async fn a_message_is_purged_once_it_is_old_and_told(mut bench: Bench
     let all = everything_before(bench.now);
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "when HELP was answered");
     for job in bench.claim_webhooks().await {
-        bench.store().settle_webhook(job.id, Settlement::Done).await.unwrap();
+        bench.store().settle_webhook(job.id, job.tries, Settlement::Done).await.unwrap();
     }
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "the message");
 }
