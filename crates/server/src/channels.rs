@@ -8,6 +8,7 @@ pub mod routing;
 pub mod sandbox;
 pub mod smpp;
 pub mod start;
+pub mod switchboard;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,6 +18,7 @@ use super::answer::{
     Answer, IDEMPOTENCY, Input, Named, Operator, Repeatable, Search, account, masked, recipient,
     text,
 };
+use super::passage::{CallStory, PassageStory};
 use super::problem::{Problem, denied, refused};
 use crate::driver::VerificationRequest;
 use crate::http::{App, utc};
@@ -135,8 +136,12 @@ pub(super) struct AttemptStory {
     progress_at: String,
     /// Why it failed: the 2FA API's `err-code`.
     error: Option<u8>,
-    /// The link that took it.
-    link: Option<String>,
+    /// The way it went.
+    #[serde(flatten)]
+    passage: PassageStory,
+    /// The call that it made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<CallStory>,
 }
 
 /// One code that was typed.
@@ -362,7 +367,8 @@ fn attempt_story(attempt: &Attempt) -> AttemptStory {
         progress,
         progress_at: utc(attempt.progress_at),
         error: error.filter(|error| *error != 0),
-        link: attempt.passage.link.clone(),
+        passage: PassageStory::of(&attempt.passage),
+        call: attempt.call.as_ref().map(CallStory::of),
     }
 }
 
