@@ -122,7 +122,9 @@ fn mistakes_are_told_with_what_would_be_right() {
 fn examples() -> String {
     let text = example();
     let start = text.find("\n# HTTP links").unwrap();
-    let lines = text[start..].lines();
+    let links = &text[start..];
+    let end = links.find("\n#[route.").unwrap();
+    let lines = links[..end].lines();
     let uncommented = |line: &str| match line.strip_prefix('#') {
         Some(key) if !key.starts_with(' ') => key.to_owned(),
         Some(_) | None => line.to_owned(),

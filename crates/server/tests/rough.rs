@@ -131,10 +131,10 @@ async fn the_right_code_hangs_the_call_up_that_speaks_it() {
     let call = server.inbox(phone).await["calls"][0].clone();
     let words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
     let transcript = call["transcript"].as_str().unwrap();
-    let first = transcript.split(". ").nth(1).unwrap();
-    let code: String = first
+    let code: String = transcript
         .split(|c: char| !c.is_ascii_alphabetic())
-        .filter_map(|word| words.iter().position(|digit| *digit == word))
+        .filter_map(|word| words.iter().position(|digit| word.eq_ignore_ascii_case(digit)))
+        .take(4)
         .map(|digit| digit.to_string())
         .collect();
     let body = json!({ "verifyId": started["verifyId"], "code": code });
