@@ -13,7 +13,7 @@ use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::transaction::endpoint::EndpointInnerRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use crate::call::{self, CallEvent, CallRequest};
 use crate::outcome::CallRecord;
@@ -115,7 +115,7 @@ pub enum TrunkError {
     Setting(&'static str),
 }
 
-/// An open trunk; dropping it hangs up its calls and closes its sockets.
+/// An open trunk; dropping it hangs up its calls, and then closes its sockets.
 #[derive(Debug)]
 pub struct Trunk {
     inner: Arc<Inner>,
@@ -132,6 +132,8 @@ pub(crate) struct Inner {
     channels: Arc<Semaphore>,
     next_turn: Mutex<Option<Instant>>,
     closing: CancellationToken,
+    /// Closes the sockets once the last call has said its BYE over them.
+    _wire_closes: DropGuard,
 }
 
 impl TrunkConfig {
@@ -177,8 +179,9 @@ impl Trunk {
         if config.channels_max == 0 || config.calls_per_second_max == 0 {
             return Err(TrunkError::Setting("it allows no calls"));
         }
-        let closing = CancellationToken::new();
-        let (wire, endpoint, incoming) = Wire::open(&config, &closing).await?;
+        let wire_closed = CancellationToken::new();
+        let wire_closes = wire_closed.clone().drop_guard();
+        let (wire, endpoint, incoming) = Wire::open(&config, &wire_closed).await?;
         let pacer = Pacer::start(PacerConfig {
             address: wire.bind,
             ports: config.rtp_ports.clone(),
@@ -196,9 +199,11 @@ impl Trunk {
             endpoint,
             dialogs,
             pacer,
-            closing,
+            closing: CancellationToken::new(),
+            _wire_closes: wire_closes,
         });
-        tokio::spawn(wire::take_requests(incoming, Arc::clone(&inner.dialogs)));
+        let dialogs = Arc::clone(&inner.dialogs);
+        tokio::spawn(wire_closed.run_until_cancelled_owned(wire::take_requests(incoming, dialogs)));
         health::watch(&inner);
         Ok(Self { inner })
     }
@@ -281,7 +286,7 @@ impl Inner {
         SocketAddr::new(self.config.public_address.unwrap_or(self.wire.bind), port)
     }
 
-    pub(crate) fn is_closing(&self) -> tokio_util::sync::WaitForCancellationFuture<'_> {
+    pub(crate) fn is_closing(&self) -> WaitForCancellationFuture<'_> {
         self.closing.cancelled()
     }
 }

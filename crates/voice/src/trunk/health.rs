@@ -116,6 +116,8 @@ pub(super) fn watch(inner: &Arc<Inner>) {
                 () = inner.is_closing() => {}
                 () = keep_registered(&inner, &mut registration, time) => {}
             }
+            // A trunk that cannot be told forgets us by itself after a while.
+            let _: Result<(), _> = register(&inner, &mut registration, Duration::ZERO).await;
         });
     }
 }
@@ -197,7 +199,7 @@ async fn keep_registered(inner: &Inner, registration: &mut Registration, time: D
     }
 }
 
-/// Binds our contact to the user at the trunk (RFC 3261 section 10).
+/// Binds our contact to the user at the trunk for a time (RFC 3261 section 10); none unbinds it.
 async fn register(
     inner: &Inner,
     registration: &mut Registration,

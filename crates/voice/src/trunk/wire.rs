@@ -37,7 +37,7 @@ type Remote = Arc<Mutex<SocketAddr>>;
 impl Wire {
     pub(super) async fn open(
         config: &TrunkConfig,
-        closing: &CancellationToken,
+        closed: &CancellationToken,
     ) -> Result<(Self, EndpointInnerRef, TransactionReceiver), TrunkError> {
         let address = resolve(&config.host, config.port).await.map_err(TrunkError::Resolve)?;
         let bind = match config.bind {
@@ -55,12 +55,12 @@ impl Wire {
             remote: Arc::clone(&remote),
             transport,
         };
-        let layer = TransportLayer::new_with_domain_resolver(closing.clone(), Box::new(names));
-        prepare(config, &layer, bind, closing).await?;
+        let layer = TransportLayer::new_with_domain_resolver(closed.clone(), Box::new(names));
+        prepare(config, &layer, bind, closed).await?;
 
         let option = EndpointOption { callid_format: CallIdFormat::Uuid, ..Default::default() };
         let endpoint = EndpointBuilder::new()
-            .with_cancel_token(closing.clone())
+            .with_cancel_token(closed.clone())
             .with_transport_layer(layer)
             .with_user_agent(&config.user_agent)
             .with_option(option)
@@ -133,7 +133,7 @@ async fn prepare(
     config: &TrunkConfig,
     layer: &TransportLayer,
     bind: IpAddr,
-    closing: &CancellationToken,
+    closed: &CancellationToken,
 ) -> Result<(), TrunkError> {
     match &config.transport {
         Transport::Udp => {
@@ -141,7 +141,7 @@ async fn prepare(
                 UdpSocket::bind((bind, config.sip_port)).await.map_err(TrunkError::Bind)?;
             let port = socket.local_addr().map_err(TrunkError::Bind)?.port();
             let external = config.public_address.map(|public| SocketAddr::new(public, port));
-            let token = Some(closing.child_token());
+            let token = Some(closed.child_token());
             let connection = UdpConnection::from_socket(Arc::new(socket), external, token)
                 .await
                 .map_err(signalling)?;

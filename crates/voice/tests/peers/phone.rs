@@ -30,7 +30,7 @@ pub(crate) fn baresip(account: &str) -> (Peer, u16) {
     fs::create_dir(folder.path().join("recordings")).unwrap();
     let arguments = ["-f", &directory, "-p", "/usr/share/baresip"];
     let mut peer = Peer::start("baresip", "baresip-core", folder, &arguments);
-    peer.wait_for_udp(port);
+    peer.wait_for_port(port);
     (peer, port)
 }
 

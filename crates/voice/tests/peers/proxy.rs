@@ -39,7 +39,7 @@ fn kamailio() -> Proxy {
     fill("kamailio/tls.cfg", &path.join("tls.cfg"), &places);
     let arguments = ["-f", "proxy.cfg", "-DD", "-E", "-m", "32", "-M", "8", "-Y", &directory];
     let mut peer = Peer::start("kamailio", "kamailio kamailio-tls-modules", folder, &arguments);
-    peer.wait_for_udp(port);
+    peer.wait_for_port(port);
     peer.wait_until("listen for TLS", || {
         std::net::TcpStream::connect(("127.0.0.1", tls_port)).is_ok()
     });
@@ -117,6 +117,28 @@ async fn we_register_over_every_transport_and_a_wrong_password_is_refused() {
         config.credentials.as_mut().unwrap().password = "wrong".to_owned();
         let trunk = Trunk::open(config).await.unwrap();
         assert_eq!(becomes_known(&trunk).await, TrunkState::Down(TrunkFault::CredentialsRefused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_may_call_us_and_a_closed_trunk_is_no_longer_registered() {
+    let proxy = kamailio();
+    let mut config = trunk_config(&proxy, Transport::Udp);
+    let caller = Trunk::open(config.clone()).await.unwrap();
+    config.register_for = Some(Duration::from_mins(1));
+    config.credentials.as_mut().unwrap().user = "2002".to_owned();
+    let called = Trunk::open(config).await.unwrap();
+    assert_eq!(becomes_known(&called).await, TrunkState::Up);
+    let (record, _) = call(&caller, request("2002", speech(1))).await;
+    assert_eq!(record.sip_status, Some(403), "our own refusal");
+    drop(called);
+    let started = now();
+    loop {
+        let (record, _) = call(&caller, request("2002", speech(1))).await;
+        if record.outcome == CallOutcome::InvalidNumber {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(8), "still there: {record:?}");
     }
 }
 

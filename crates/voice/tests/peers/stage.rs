@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ impl Peer {
         let child = Command::new(find(program, package))
             .args(arguments)
             .current_dir(folder.path())
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -37,11 +39,13 @@ impl Peer {
         Self { child, output, folder }
     }
 
-    /// Waits until the program listens on a UDP port.
-    pub(crate) fn wait_for_udp(&mut self, port: u16) {
+    /// Waits until the program listens on a port, for UDP or TCP.
+    pub(crate) fn wait_for_port(&mut self, port: u16) {
         let listening = format!(":{port:04X} 00000000:0000");
         self.wait_until("listen", || {
-            fs::read_to_string("/proc/net/udp").unwrap().contains(&listening)
+            ["/proc/net/udp", "/proc/net/tcp"]
+                .iter()
+                .any(|table| fs::read_to_string(table).unwrap().contains(&listening))
         });
     }
 
@@ -76,20 +80,28 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        // A program with children of its own ends them if it is asked politely and has the time;
+        // whatever of its group is left after that is ended here.
+        let id = self.child.id();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal("-TERM", &id.to_string());
+        }
         let started = now();
-        let mut asked = false;
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if started.elapsed() > Duration::from_secs(5) {
-                let _: std::io::Result<()> = self.child.kill();
-            } else if !asked {
-                // A program with children of its own ends them only if it is asked politely.
-                let id = self.child.id().to_string();
-                asked = Command::new("kill").arg(id).status().is_ok();
-            }
+        while matches!(self.child.try_wait(), Ok(None)) && started.elapsed() < PATIENCE {
             pause(Duration::from_millis(10));
         }
+        signal("-KILL", &format!("-{id}"));
+        let _: std::io::Result<_> = self.child.wait();
     }
 }
+
+/// Sends a signal to a process of ours, or to its group; it may be gone.
+fn signal(signal: &str, to: &str) {
+    let _: std::io::Result<_> = Command::new("kill").args([signal, "--", to]).output();
+}
+
+/// How long a peer may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Finds a program, or says which package has it.
 fn find(program: &str, package: &str) -> PathBuf {

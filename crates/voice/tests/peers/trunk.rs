@@ -35,7 +35,7 @@ fn sipp_with(folder: TempDir, scenario: &[&str]) -> (Peer, u16) {
     arguments.extend(["-i", "127.0.0.1", "-p", &sip, "-mi", "127.0.0.1", "-mp", &media]);
     arguments.extend(["-nostdin", "-timeout", "30", "-timeout_error", "-trace_err"]);
     let mut peer = Peer::start("sipp", "sip-tester", folder, &arguments);
-    peer.wait_for_udp(port);
+    peer.wait_for_port(port);
     (peer, port)
 }
 
@@ -131,6 +131,38 @@ async fn a_call_whose_future_is_dropped_is_hung_up() {
         event = happened.recv() => assert_eq!(event, Some(CallEvent::Ringing)),
     }
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_is_closed_in_the_middle_of_a_call_says_bye_first() {
+    let (peer, port) = sipp_echo(&["-m", "1"]);
+    let trunk = Trunk::open(config(port)).await.unwrap();
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let placed = trunk.call(request("447700900123", speech(9)), events, CancellationToken::new());
+    tokio::select! {
+        record = placed => panic!("it ended: {record:?}"),
+        () = async { while happened.recv().await != Some(CallEvent::Answered) {} } => {}
+    }
+    drop(trunk);
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+    while let Some(event) = happened.recv().await {
+        assert_eq!(event, CallEvent::Ended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_stream_a_phone_that_hangs_up_is_heard_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.xml");
+    fill("sipp/hang_up.xml", &file, &[]);
+    let scenario = ["-sf", file.to_str().unwrap(), "-m", "1", "-t", "t1"];
+    let (peer, port) = sipp_with(folder, &scenario);
+    let trunk =
+        Trunk::open(TrunkConfig { transport: Transport::Tcp, ..config(port) }).await.unwrap();
+    let (record, _) = call(&trunk, request("447700900123", speech(10))).await;
+    assert_eq!((record.outcome, record.plays), (CallOutcome::HungUp, 0));
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+    assert_eq!(trunk.dialogs_open(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
