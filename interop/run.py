@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, smpp, speech, textmagic, vonage, xml_answers  # noqa: E402
+from suite import guide, kannel, smpp, speech, textmagic, vonage, xml_answers  # noqa: E402
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -51,6 +51,10 @@ SMSCS = [
      {"ids": "resp_hex_receipt_dec", "receipts": "tlv"}),
     ("SMSC PyPI smpp34", "smsc-py", ["smsc_py.py"], {"ids": "same", "receipts": "text"}),
 ]
+
+
+# What stands behind the server in the stories of HTTP links.
+KANNEL = "Kannel 1.4.5 (Debian)"
 
 
 def arguments():
@@ -145,6 +149,14 @@ def play_smpp(stories, packages, binary, who, package_set, script, told):
                     smpp.tell_all(stories, who, players)
 
 
+def play_kannel(stories, binary, who):
+    """Plays the stories of HTTP links with Kannel behind the server."""
+    with stories.watch(who, "Kannel gets through its stories"):
+        with kannel.Kannel() as gateway, Receiver() as receiver:
+            with server_of(stories, binary, kannel.configuration(gateway)) as server:
+                kannel.tell_all(stories, who, gateway, server, receiver)
+
+
 def play_speech(stories, packages, binary, who):
     """Listens to calls that the speech crate renders; its example lies beside the binary."""
     render = Path(binary).resolve().parent / "examples" / "render"
@@ -173,6 +185,8 @@ def main():
     for smsc in SMSCS:
         if asked.only in smsc[0]:
             play_smpp(stories, packages, asked.binary, *smsc)
+    if asked.only in KANNEL:
+        play_kannel(stories, asked.binary, KANNEL)
     if asked.only in WHISPER:
         play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: PHP, Ruby, Node and their parts for the
-# interop suite; a voice, a phone, a proxy and a player of scenarios for the tests of calls.
+# interop suite; a voice, a phone, a proxy and a player of scenarios for the tests of calls; an
+# SMS gateway.
 # With the argument `voice`, only the voice, which is all that the server itself can use.
 set -eu
 
@@ -17,6 +18,8 @@ if [ "${1:-all}" != voice ]; then
     # Not every user has the folder of system programs in the path.
     [ -x /usr/sbin/kamailio ] || missing="$missing kamailio"
     ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1 || missing="$missing kamailio-tls-modules"
+    [ -x /usr/sbin/bearerbox ] || missing="$missing kannel"
+    [ -x /usr/lib/kannel/test/fakesmsc ] || missing="$missing kannel-extras"
     command -v openssl >/dev/null || missing="$missing openssl"
 fi
 command -v espeak-ng >/dev/null || missing="$missing espeak-ng"

@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 
 use countersign::seal::Sealer;
 use countersign::store::{
-    Balance, Busy, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook,
-    DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
-    SubmitReport, VerificationView, WebhookJob, Woken,
+    Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
+    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
+    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
+    Woken,
 };
 use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
@@ -141,12 +142,7 @@ impl Store for LogStore {
         0
     }
 
-    fn cancel(
-        &self,
-        _account: AccountId,
-        _id: VerificationId,
-        _now: Timestamp,
-    ) -> Reply<'_, Result<Effects, Refusal>> {
+    fn cancel(&self, _cancel: CancelVerification) -> Reply<'_, Result<Effects, Refusal>> {
         missing()
     }
 
@@ -155,6 +151,10 @@ impl Store for LogStore {
     }
 
     fn carrier_receipt(&self, _receipt: CarrierReceipt) -> Reply<'_, Effects> {
+        missing()
+    }
+
+    fn inbound(&self, _inbound: Inbound) -> Reply<'_, InboundTaken> {
         missing()
     }
 
@@ -167,7 +167,7 @@ impl Store for LogStore {
         missing()
     }
 
-    fn settle_webhook(&self, _id: i64, _settlement: Settlement) -> Reply<'_, ()> {
+    fn settle_webhook(&self, _id: i64, _tries: u32, _settlement: Settlement) -> Reply<'_, ()> {
         missing()
     }
 

@@ -6,6 +6,7 @@ mod ceiling;
 mod client;
 mod flow;
 mod flows;
+mod gateways;
 mod journal;
 mod load;
 mod log_store;
@@ -38,6 +39,8 @@ enum Command {
     Flows(flows::Options),
     /// Run the same flows against canned answers: how much the load generator itself can do.
     Generator(flows::Options),
+    /// Send 2FA messages through SMPP to an SMSC and count their receipts' webhooks, next to Kannel.
+    Gateways(gateways::Options),
     /// Be the limit: the server with an append-only log for a store. `flows` starts it.
     #[command(hide = true)]
     CeilingServer {
@@ -54,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Cli::parse().command {
         Command::Flows(options) => runtime()?.block_on(flows::run(options))?,
         Command::Generator(options) => runtime()?.block_on(flows::run_generator(options))?,
+        Command::Gateways(options) => runtime()?.block_on(gateways::run(options))?,
         Command::CeilingServer { data, listen } => ceiling::serve(&data, listen)?,
     }
     Ok(())

@@ -30,7 +30,7 @@ class Server:
     """A context manager around `countersign serve --sandbox --demo-account`."""
 
     def __init__(self, binary, configure=None):
-        """`configure(directory)` returns the text of a configuration file for the server."""
+        """`configure(directory, port)` returns the text of a configuration file for the server."""
         self._binary = binary
         self._configure = configure
         self._process = None
@@ -46,7 +46,7 @@ class Server:
         options = []
         if self._configure:
             file = self._directory / "countersign.toml"
-            file.write_text(self._configure(self._directory))
+            file.write_text(self._configure(self._directory, self.port))
             options = ["--config", str(file)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(

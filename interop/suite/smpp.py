@@ -41,7 +41,7 @@ def hello(told):
 
 def configuration(smsc):
     """Makes the server's configuration with a link to the SMSC."""
-    def configure(directory):
+    def configure(directory, _port):
         password = directory / "smsc.password"
         password.write_text(PASSWORD)
         password.chmod(0o600)

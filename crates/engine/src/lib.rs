@@ -15,6 +15,7 @@ mod admission;
 mod attempt;
 mod code;
 mod ids;
+mod inbound;
 mod limit;
 mod message;
 mod price;
@@ -38,6 +39,7 @@ pub use attempt::{
 };
 pub use code::{Code, TypedCode};
 pub use ids::{AccountId, AttemptId, Bucket, MessageId, PARTS_MAX, Subject, VerificationId};
+pub use inbound::{InboundRules, Keyword, Reaction, first_word};
 pub use limit::{Limit, Tat};
 pub use message::{Message, MessageRecord, MessageStatus, NewMessage};
 pub use price::{Amount, Price, PriceItem, PriceList};

@@ -50,6 +50,7 @@ impl Verification {
                 state: VerificationState::Open { step: 0, next_step_at: None, expires_at },
                 attempts: Vec::new(),
                 checks: Vec::new(),
+                cancelled_by: None,
                 conversion: None,
             },
             code: Some(new.code),
@@ -112,11 +113,15 @@ impl Verification {
         Ok(Verdict::Mismatch { checks_left })
     }
 
-    /// Ends the verification at the account's wish.
+    /// Ends the verification at the account's wish. The `nonce` of the cancel that did so gets the
+    /// same answer again.
     ///
     /// # Errors
     /// [`Refusal::CancelTooEarly`] in the first moments, [`Refusal::Ended`] afterwards.
-    pub fn cancel(&mut self, now: Timestamp) -> Result<(), Refusal> {
+    pub fn cancel(&mut self, nonce: u64, now: Timestamp) -> Result<(), Refusal> {
+        if self.record.cancelled_by == Some(nonce) {
+            return Ok(());
+        }
         self.refuse_after_end(now)?;
         let age = now.since(self.record.created_at);
         if let Some(retry_after) = self.record.policy.cancel_after.checked_sub(age)
@@ -124,6 +129,7 @@ impl Verification {
         {
             return Err(Refusal::CancelTooEarly { retry_after });
         }
+        self.record.cancelled_by = Some(nonce);
         self.end(Outcome::Cancelled, now);
         Ok(())
     }
@@ -467,6 +473,11 @@ mod tests {
         });
         refused("match the outcome", &|record, code| {
             record.checks = vec![check(true)];
+            (record.state, *code) = (ended(Outcome::Expired), None);
+        });
+        refused("has been cancelled", &|record, _| record.cancelled_by = Some(1));
+        refused("match the outcome", &|record, code| {
+            record.cancelled_by = Some(1);
             (record.state, *code) = (ended(Outcome::Expired), None);
         });
     }

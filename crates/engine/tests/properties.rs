@@ -4,18 +4,23 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a broken property fails its test")]
 
+#[path = "properties/strategies.rs"]
+mod strategies;
+
 use core::time::Duration;
 use std::hash::{BuildHasher as _, RandomState};
 
 use engine::{
-    AccountId, Amount, AttemptId, Channel, Code, Conversion, ErrorCode, Handover, Machine, Message,
-    MessageId, MessageStatus, NewMessage, NewVerification, Notice, Outcome, Output, Policy,
-    Progress, Receipt, ReceiptStatus, Refusal, SecretText, Step, Subject, SubmitOutcome, Then,
-    Timestamp, Turn, TypedCode, Unconfirmed, Verdict, Verification, VerificationId,
-    VerificationState, Workflow,
+    Amount, AttemptId, Channel, Conversion, Handover, Machine, Message, MessageStatus, NewMessage,
+    NewVerification, Notice, Outcome, Output, Progress, Receipt, Refusal, Subject, Then, Timestamp,
+    Turn, TypedCode, Verdict, Verification, VerificationState,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use strategies::{
+    MessageEvent, PARTS, Pause, START, STEPS_MAX, Typed, VerificationEvent, message_event,
+    new_message, new_verification, pause, verification_event,
+};
 
 proptest! {
     #![proptest_config(config())]
@@ -47,42 +52,6 @@ proptest! {
     }
 }
 
-/// How much time goes by before an event.
-#[derive(Clone, Copy, Debug)]
-enum Pause {
-    Millis(u64),
-    UntilTimer,
-    JustBeforeTimer,
-    Lifetime,
-}
-
-#[derive(Clone, Debug)]
-enum VerificationEvent {
-    Check { typed: Typed, nonce: u64 },
-    Cancel,
-    Submitted { step: u8, outcome: SubmitOutcome },
-    Receipt { step: u8, receipt: Receipt },
-    PartReceipt { step: u8, part: u8, receipt: Receipt },
-    Conversion { converted: bool },
-    Timeout,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Typed {
-    Right,
-    RightNumber,
-    Wrong,
-}
-
-#[derive(Clone, Debug)]
-enum MessageEvent {
-    Submitted { outcome: SubmitOutcome },
-    Receipt { receipt: Receipt },
-    PartReceipt { part: u8, receipt: Receipt },
-    Conversion { converted: bool },
-    Timeout,
-}
-
 /// A verification, its twin that is stored and read back before each event, and what an observer
 /// of its outputs remembers.
 struct Watched {
@@ -96,6 +65,7 @@ struct Watched {
     charged: Vec<Amount>,
     outcomes: Vec<(Outcome, Timestamp)>,
     answered: Vec<(u64, Verdict)>,
+    cancelled_by: Option<u64>,
 }
 
 /// What an event was answered with.
@@ -116,6 +86,7 @@ impl Watched {
             charged: Vec::new(),
             outcomes: Vec::new(),
             answered: Vec::new(),
+            cancelled_by: None,
         };
         this.observe(&turn.outputs, false);
         this
@@ -151,6 +122,7 @@ impl Watched {
         }
         self.observe(&turn.outputs, had_ended);
         self.invariant_checks_are_limited_and_answered_truly(&event, &answer);
+        self.invariant_the_cancel_that_ended_it_is_answered_the_same(&event, &answer);
         self.invariant_an_end_is_an_end();
         if matches!(event, VerificationEvent::Timeout) {
             self.invariant_a_timeout_is_done_with_at_once();
@@ -194,6 +166,17 @@ impl Watched {
         assert_eq!(usize::from(step) + 1, self.sends.len(), "only the current step");
         assert!(!self.sent_again.contains(&step), "and only once");
         self.sent_again.push(step);
+    }
+
+    fn invariant_the_cancel_that_ended_it_is_answered_the_same(
+        &mut self,
+        event: &VerificationEvent,
+        answer: &Answer,
+    ) {
+        let (&VerificationEvent::Cancel { nonce }, Some(answer)) = (event, answer) else { return };
+        let first = self.cancelled_by.or(answer.is_ok().then_some(nonce));
+        assert_eq!(answer.is_ok(), first == Some(nonce), "and no other is");
+        self.cancelled_by = first;
     }
 
     fn invariant_an_end_is_an_end(&self) {
@@ -382,7 +365,9 @@ fn apply(machine: &mut Verification, event: &VerificationEvent, now: Timestamp) 
             };
             return Some(machine.check(&typed, nonce, now).map(Some));
         }
-        VerificationEvent::Cancel => return Some(machine.cancel(now).map(|()| None)),
+        VerificationEvent::Cancel { nonce } => {
+            return Some(machine.cancel(nonce, now).map(|()| None));
+        }
         VerificationEvent::Submitted { step, outcome } => {
             machine.handle_submitted(step, &Handover::new("link", outcome), now);
         }
@@ -460,125 +445,6 @@ fn later(now: Timestamp, pause: Pause, timer: Option<Timestamp>, lifetime: Durat
     }
 }
 
-fn pause() -> impl Strategy<Value = Pause> {
-    prop_oneof![
-        4 => (0_u64..40_000).prop_map(Pause::Millis),
-        2 => Just(Pause::Millis(0)),
-        3 => Just(Pause::UntilTimer),
-        1 => Just(Pause::JustBeforeTimer),
-        1 => Just(Pause::Lifetime),
-    ]
-}
-
-fn verification_event() -> impl Strategy<Value = VerificationEvent> {
-    let typed = prop_oneof![
-        1 => Just(Typed::Right),
-        1 => Just(Typed::RightNumber),
-        8 => Just(Typed::Wrong),
-    ];
-    // One more than there are steps: what is reported of no attempt must do no harm.
-    let step = 0..=STEPS_MAX;
-    prop_oneof![
-        4 => (typed, 0_u64..12).prop_map(|(typed, nonce)| VerificationEvent::Check { typed, nonce }),
-        1 => Just(VerificationEvent::Cancel),
-        4 => (step.clone(), submit_outcome())
-            .prop_map(|(step, outcome)| VerificationEvent::Submitted { step, outcome }),
-        4 => (step, receipt())
-            .prop_map(|(step, receipt)| VerificationEvent::Receipt { step, receipt }),
-        2 => (0..=STEPS_MAX, 0..PARTS, receipt()).prop_map(|(step, part, receipt)| {
-            VerificationEvent::PartReceipt { step, part, receipt }
-        }),
-        1 => any::<bool>().prop_map(|converted| VerificationEvent::Conversion { converted }),
-        4 => Just(VerificationEvent::Timeout),
-    ]
-}
-
-fn message_event() -> impl Strategy<Value = MessageEvent> {
-    prop_oneof![
-        2 => submit_outcome().prop_map(|outcome| MessageEvent::Submitted { outcome }),
-        4 => receipt().prop_map(|receipt| MessageEvent::Receipt { receipt }),
-        4 => (0_u8..16, receipt())
-            .prop_map(|(part, receipt)| MessageEvent::PartReceipt { part, receipt }),
-        1 => any::<bool>().prop_map(|converted| MessageEvent::Conversion { converted }),
-        2 => Just(MessageEvent::Timeout),
-    ]
-}
-
-fn submit_outcome() -> impl Strategy<Value = SubmitOutcome> {
-    prop_oneof![
-        Just(SubmitOutcome::Accepted),
-        Just(SubmitOutcome::Unknown),
-        Just(SubmitOutcome::Rejected(ErrorCode::UNREACHABLE)),
-    ]
-}
-
-fn receipt() -> impl Strategy<Value = Receipt> {
-    let status = prop_oneof![
-        Just(ReceiptStatus::Accepted),
-        Just(ReceiptStatus::Buffered),
-        Just(ReceiptStatus::Delivered),
-        Just(ReceiptStatus::Expired),
-        Just(ReceiptStatus::Failed),
-        Just(ReceiptStatus::Rejected),
-        Just(ReceiptStatus::Unknown),
-    ];
-    let error = prop_oneof![Just(ErrorCode::NONE), Just(ErrorCode::GENERAL)];
-    (status, error).prop_map(|(status, error)| Receipt { status, error })
-}
-
-fn new_verification() -> impl Strategy<Value = NewVerification> {
-    let channel = prop_oneof![Just(Channel::Sms), Just(Channel::Voice)];
-    let wait = prop_oneof![1_u64..1000, 15_000_u64..900_000, Just(60_000), Just(300_000)];
-    let step = (channel, wait)
-        .prop_map(|(channel, wait)| Step { channel, wait: Duration::from_millis(wait) });
-    let lifetime = prop_oneof![60_000_u64..3_600_000, Just(300_000)];
-    (
-        (step.clone(), prop::collection::vec(step, 0..usize::from(STEPS_MAX))),
-        lifetime,
-        0_u64..300_000,
-        1_u8..=10,
-        prop_oneof![Just(0_i64), 1_i64..1000],
-        unconfirmed(),
-    )
-        .prop_map(|((first, rest), lifetime, cancel_after, checks_max, price, unconfirmed)| {
-            NewVerification {
-                id: VerificationId::from_u128(1),
-                account: AccountId(1),
-                policy: Policy {
-                    workflow: Workflow::new(first, rest),
-                    lifetime: Duration::from_millis(lifetime),
-                    cancel_after: Duration::from_millis(cancel_after),
-                    checks_max,
-                    unconfirmed,
-                },
-                price: Amount::from_units(price),
-                code: Code::parse("0042").unwrap(),
-            }
-        })
-}
-
-fn new_message() -> impl Strategy<Value = NewMessage> {
-    let price = prop_oneof![Just(0_i64), 1_i64..1000];
-    (1_u64..300_000, 1_u8..=16, price, unconfirmed()).prop_map(
-        |(lifetime, parts, price, unconfirmed)| NewMessage {
-            id: MessageId::from_u64(0x10),
-            account: AccountId(1),
-            expires_at: START.after(Duration::from_millis(lifetime)),
-            parts,
-            price: Amount::from_units(price),
-            text: SecretText::concat(&["Your PIN is 4815"]),
-            unconfirmed,
-        },
-    )
-}
-
-fn unconfirmed() -> impl Strategy<Value = Option<Unconfirmed>> {
-    let then = prop_oneof![Just(Then::NextStep), Just(Then::NextLink)];
-    let policy = (1_u64..120_000, then)
-        .prop_map(|(wait, then)| Unconfirmed { wait: Duration::from_millis(wait), then });
-    prop::option::of(policy)
-}
-
 /// Draws a seed if the environment names none, and tells it: what is told is shown with a failure.
 #[expect(clippy::print_stderr, reason = "it is how a failure is replayed")]
 fn config() -> ProptestConfig {
@@ -591,10 +457,3 @@ fn config() -> ProptestConfig {
     eprintln!("replay: PROPTEST_RNG_SEED={seed} cargo test -p engine --test properties");
     ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
 }
-
-const PARTS: u8 = 2;
-
-const START: Timestamp = Timestamp::from_millis(1_795_300_000_000);
-
-/// The longest workflow that is tried.
-const STEPS_MAX: u8 = 5;

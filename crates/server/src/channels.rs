@@ -2,9 +2,11 @@
 
 pub mod gate;
 mod hand_over;
+pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
+pub mod smpp;
 pub mod start;
 
 use std::future::Future;
@@ -51,6 +53,12 @@ pub trait Link: Send + Sync {
 
     /// How it stands, for the operator.
     fn state(&self) -> LinkState;
+
+    /// What reads the requests that its carrier sends to a secret path of ours; `None` if it sends
+    /// none.
+    fn callbacks(&self) -> Option<&http::callback::Callbacks> {
+        None
+    }
 
     /// Ends its connections once what is under way has ended; answers when that is done.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -265,8 +273,7 @@ impl Channels {
         tokio::spawn(async move {
             let attempt = job.attempt;
             let done = if others >= in_flight::ATTEMPTS_MAX {
-                let passed_over = job.passed_over.clone();
-                hand_over::postpone(&driver, &job, None, passed_over).await
+                hand_over::put_back(&driver, &job).await
             } else {
                 hand_over::run(&driver, job, timing, &in_flight).await
             };

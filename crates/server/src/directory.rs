@@ -1,7 +1,10 @@
 //! What operators set up, resolved and ready to be asked: a snapshot that is replaced on change.
 
+mod our_numbers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use crate::store::{
     AccountRecord, AccountSettings, ConfigChange, DirectoryRows, KeyKind, KeyRecord, NumberKeys,
     NumberRecord, PriceRecord, Store, StoreError, TemplateRecord,
 };
+pub use our_numbers::OurNumber;
+use our_numbers::OurNumbers;
 
 /// Why the directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,8 @@ struct Shared {
     config: Arc<Config>,
     secrets: ServerSecrets,
     current: RwLock<Arc<Directory>>,
+    /// Whether the store holds opt-outs that `current` does not know.
+    outdated: AtomicBool,
     // One change at a time: identifiers are counted up from what the directory holds.
     changing: tokio::sync::Mutex<()>,
 }
@@ -86,14 +93,36 @@ impl Directories {
         reseal_signatures(store.as_ref(), &sealer, &clock, &rows).await?;
         let current = RwLock::new(Arc::new(Directory::resolve(&rows, &sealer, &config)?));
         let changing = tokio::sync::Mutex::new(());
-        let shared = Shared { store, sealer, clock, config, secrets, current, changing };
+        let outdated = AtomicBool::new(false);
+        let shared = Shared { store, sealer, clock, config, secrets, current, outdated, changing };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Returns the directory as it is now.
+    /// Returns the directory as it is now, but for what handsets have just opted out of: the store
+    /// itself heeds that, and who lists it asks for [`Directories::fresh`].
     pub fn current(&self) -> Arc<Directory> {
         let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current)
+    }
+
+    /// Tells that handsets have opted out or in. Everything is read again only when somebody wants
+    /// to see it.
+    pub fn outdate(&self) {
+        self.shared.outdated.store(true, Ordering::Release);
+    }
+
+    /// Returns the directory with the latest opt-outs.
+    ///
+    /// # Errors
+    /// The store failed, or a stored secret cannot be opened.
+    pub async fn fresh(&self) -> Result<Arc<Directory>, DirectoryError> {
+        let _one_at_a_time = self.shared.changing.lock().await;
+        self.freshen().await?;
+        Ok(self.current())
+    }
+
+    async fn freshen(&self) -> Result<(), DirectoryError> {
+        if self.shared.outdated.load(Ordering::Acquire) { self.reload().await } else { Ok(()) }
     }
 
     /// Returns the server's own secrets.
@@ -131,6 +160,7 @@ impl Directories {
         plan: impl FnOnce(&Directory) -> Result<(Vec<ConfigChange>, T), E>,
     ) -> Result<T, E> {
         let _one_at_a_time = self.shared.changing.lock().await;
+        self.freshen().await?;
         let (changes, answer) = plan(&self.current())?;
         // Reading everything again is the expensive part, and callers repeat themselves.
         if changes.is_empty() {
@@ -144,12 +174,28 @@ impl Directories {
         Ok(answer)
     }
 
+    /// Forgets a number, also where operators set something up; answers how many rows held it. A
+    /// change that was planned before is written before, so that none brings the number back.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn erase(&self, number: &PhoneNumber) -> Result<usize, DirectoryError> {
+        let _one_at_a_time = self.shared.changing.lock().await;
+        let now = self.shared.clock.now();
+        let rows = self.shared.store.erase(number.digits(), now).await?;
+        self.reload().await?;
+        Ok(rows)
+    }
+
     /// Reads the directory again.
     ///
     /// # Errors
     /// The store failed, or a stored secret cannot be opened.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
-        let rows = self.shared.store.directory().await?;
+        // Cleared first: what changes while it is read is read once more.
+        self.shared.outdated.store(false, Ordering::Release);
+        let read = self.shared.store.directory().await;
+        let rows = read.inspect_err(|_| self.outdate())?;
         let fresh = Directory::resolve(&rows, &self.shared.sealer, &self.shared.config)?;
         *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
@@ -163,6 +209,7 @@ pub struct Directory {
     pub rows: DirectoryRows,
     accounts: HashMap<AccountId, Arc<Account>>,
     keys: HashMap<(KeyKind, String), Vec<Arc<Key>>>,
+    our_numbers: OurNumbers,
 }
 
 impl Directory {
@@ -182,12 +229,19 @@ impl Directory {
         self.keys.values().flatten().filter(of)
     }
 
+    /// Returns whose a number is, written in digits with or without `+`: several accounts' own,
+    /// where they share a short code.
+    pub fn our_numbers(&self, digits: &str) -> &[OurNumber] {
+        self.our_numbers.find(digits)
+    }
+
     fn resolve(
         rows: &DirectoryRows,
         sealer: &Sealer,
         config: &Config,
     ) -> Result<Self, DirectoryError> {
-        let mut directory = Self { rows: rows.clone(), ..Self::default() };
+        let our_numbers = OurNumbers::of(&rows.numbers);
+        let mut directory = Self { rows: rows.clone(), our_numbers, ..Self::default() };
         directory.rows.opt_outs.sort_by_key(|row| (row.campaign, row.number));
         for record in &rows.accounts {
             let account = Account::resolve(record, rows, config);
@@ -514,24 +568,53 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_changes_nothing_does_not_read_everything_again() {
         let dir = tempfile::tempdir().unwrap();
-        let ring = KeyRing::load_or_create(&dir.path().join("seal.key")).unwrap();
-        let (sealer, clock) = (|| Sealer::new(&ring), Clock::system());
-        let (options, now) = (SqliteOptions::default(), clock.now());
-        let store = SqliteStore::open(dir.path(), options, sealer(), now, Box::new(|_| ()));
-        let store = Arc::new(store.unwrap());
-        let directories = Directories::open(store, sealer(), clock, Arc::default()).await.unwrap();
+        let directories = open(dir.path()).await;
         let before = directories.current();
         let change = |changes| directories.change(|_| Ok::<_, DirectoryError>((changes, ())));
         change(Vec::new()).await.unwrap();
         assert!(Arc::ptr_eq(&before, &directories.current()));
-        let campaign = OptOut {
-            campaign: 1,
-            number_key: 7,
-            number: None,
-            opted_in_at: None,
-            opted_out_at: None,
-        };
-        change(vec![ConfigChange::PutOptOut(campaign)]).await.unwrap();
+        change(vec![opt_out(None)]).await.unwrap();
         assert_eq!(directories.current().rows.opt_outs.len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_change_planned_before_an_erasure_does_not_bring_the_number_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let directories = open(dir.path()).await;
+        let (planned, is_planned) = tokio::sync::oneshot::channel();
+        let (go_on, gone_on) = std::sync::mpsc::channel();
+        let changing = directories.clone();
+        let change = tokio::spawn(async move {
+            let plan = move |_: &Directory| {
+                planned.send(()).unwrap();
+                gone_on.recv().unwrap();
+                Ok::<_, DirectoryError>((vec![opt_out(Some(447_400_123_456))], ()))
+            };
+            changing.change(plan).await
+        });
+        is_planned.await.unwrap();
+        let number = directories.number(447_400_123_456).unwrap();
+        let mut erasure = Box::pin(directories.erase(&number));
+        let soon = Duration::from_millis(200);
+        assert!(tokio::time::timeout(soon, &mut erasure).await.is_err(), "it waits its turn");
+        go_on.send(()).unwrap();
+        change.await.unwrap().unwrap();
+        assert_eq!(erasure.await.unwrap(), 1);
+        assert_eq!(directories.current().rows.opt_outs.first().unwrap().number, None);
+    }
+
+    fn opt_out(number: Option<u64>) -> ConfigChange {
+        let (opted_in_at, opted_out_at) = (None, None);
+        let opt_out = OptOut { campaign: 1, number_key: 7, number, opted_in_at, opted_out_at };
+        ConfigChange::PutOptOut(opt_out)
+    }
+
+    async fn open(dir: &std::path::Path) -> Directories {
+        let ring = KeyRing::load_or_create(&dir.join("seal.key")).unwrap();
+        let (sealer, clock) = (|| Sealer::new(&ring), Clock::system());
+        let (options, now) = (SqliteOptions::default(), clock.now());
+        let store = SqliteStore::open(dir, options, sealer(), now, Box::new(|_| ()));
+        let store = Arc::new(store.unwrap());
+        Directories::open(store, sealer(), clock, Arc::default()).await.unwrap()
     }
 }

@@ -1,5 +1,7 @@
 //! The way of every request: screen, draw, store, and only then do what follows.
 
+mod inbound;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +16,13 @@ use crate::channels::Channels;
 use crate::clock::{self, Clock};
 use crate::directory::{Account, Directories};
 use crate::store::{
-    CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects, IdempotencyKey, Lease,
-    MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification, Started, Store,
-    StoreError, SubmitReport, VerificationDetails,
+    CancelVerification, CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects,
+    IdempotencyKey, Lease, MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification,
+    Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
+
+pub use inbound::{InboundMessage, TEXT_CHARS_MAX};
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -297,10 +301,11 @@ impl Driver {
         account: &Account,
         id: VerificationId,
     ) -> Result<(), Denial> {
+        let nonce = u64::from_be_bytes(clock::random_bytes());
+        let cancel = CancelVerification { account: account.id, id, nonce, now: self.clock.now() };
         let driver = Arc::clone(self);
-        let account = account.id;
         finish(async move {
-            let effects = driver.store.cancel(account, id, driver.clock.now()).await??;
+            let effects = driver.store.cancel(cancel).await??;
             driver.carry_out(effects);
             Ok(())
         })
@@ -430,6 +435,9 @@ impl Driver {
         }
         if effects.webhooks {
             self.webhooks.notify_one();
+        }
+        if effects.opt_outs {
+            self.directories.outdate();
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 mod fields;
+mod links;
 mod operations;
 pub mod params;
 mod sandbox;
@@ -61,6 +62,9 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     if app.config.admin.enabled {
         router = router.merge(admin::routes(app));
+    }
+    if app.config.server.public_url.is_some() {
+        router = router.merge(links::routes());
     }
     if app.sandbox.is_some() {
         router = router.merge(sandbox::routes());
@@ -301,6 +305,7 @@ enum DoorName {
     Sandbox,
     Admin,
     Operations,
+    Links,
     Other,
 }
 
@@ -319,6 +324,7 @@ impl DoorName {
             Some("sc" | "conversions") => Self::Vonage,
             Some("sandbox") => Self::Sandbox,
             Some("admin") => Self::Admin,
+            Some("links") => Self::Links,
             Some("healthz" | "readyz" | "metrics") => Self::Operations,
             _ => Self::Other,
         }
@@ -331,6 +337,7 @@ impl DoorName {
             Self::Sandbox => "sandbox",
             Self::Admin => "admin",
             Self::Operations => "operations",
+            Self::Links => "links",
             Self::Other => "other",
         }
     }
@@ -342,7 +349,7 @@ impl DoorName {
             Self::Vonage => vonage::unanswered(path, why),
             Self::Sandbox => sandbox::unanswered(why),
             Self::Admin => admin::unanswered(why),
-            Self::Operations | Self::Other => plain(why.status(), why.text()),
+            Self::Operations | Self::Links | Self::Other => plain(why.status(), why.text()),
         }
     }
 }

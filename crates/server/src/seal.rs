@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 pub use fingerprint::{Pepper, PseudonymKey, SecretHash, WrongKeyLength};
 pub use key_ring::{KEY_BYTES, KeyRing, KeyRingError};
-pub use private_file::{PrivateFileError, read_or_create_private};
+pub use private_file::{PrivateFileError, read_or_create_private, read_private};
 
 use crate::clock::random_bytes;
 

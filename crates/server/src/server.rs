@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::smpp::SmppThread;
 use crate::channels::start::{LinkContext, LinkError, start_ways};
 use crate::channels::{Channels, Link, Reports};
 use crate::clock::Clock;
@@ -21,7 +22,7 @@ use crate::driver::Driver;
 use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
-use crate::store::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhooks::Worker;
@@ -114,6 +115,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         let dir = config.data.dir.clone();
         create_private_dir(&dir)?;
+        // First of all: whatever else is in there belongs to the server that has it.
+        let locked = LockedDir::lock(&dir)?;
         let ring = match &config.data.keys {
             // A fresh key could open nothing of what is there.
             KeySource::File(path) if !path.exists() && dir.join(DATABASE_FILE).exists() => {
@@ -129,7 +132,7 @@ impl Server {
         } else {
             None
         };
-        let store = open_store(&config, &ring, &clock, &metrics)?;
+        let store = open_store(locked, &config, &ring, &clock, &metrics)?;
         Self::assemble(config, clock, ring, store, sandbox, metrics, demo_account).await
     }
 
@@ -158,6 +161,7 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             reports: Reports::default(),
+            smpp: SmppThread::default(),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -240,6 +244,16 @@ impl Server {
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
         }
+        // Receipts are still taken while the connections end.
+        let ways = self.app.driver.channels.ways();
+        let closed = async {
+            for gate in &ways.gates {
+                gate.link.close().await;
+            }
+        };
+        if tokio::time::timeout(grace, closed).await.is_err() {
+            tracing::warn!("some links did not end their connections in time");
+        }
         // It has its own grace.
         finish(webhooks).await;
         for task in [driving, retaining, sandbox, unready] {
@@ -278,6 +292,7 @@ async fn finish(task: JoinHandle<()>) {
 }
 
 fn open_store(
+    dir: LockedDir,
     config: &Config,
     ring: &KeyRing,
     clock: &Clock,
@@ -297,7 +312,7 @@ fn open_store(
         metrics.commit(operations, figures.duration);
     });
     let now = clock.now();
-    let store = SqliteStore::open(&config.data.dir, options, Sealer::new(ring), now, observer)?;
+    let store = SqliteStore::open_locked(dir, options, Sealer::new(ring), now, observer)?;
     Ok(Arc::new(store))
 }
 
@@ -356,6 +371,22 @@ mod tests {
         let failed = tokio::time::timeout(Duration::from_millis(100), failed).await.is_ok();
         tokio::time::timeout(Duration::from_millis(100), finish(task)).await.unwrap_or_default();
         failed
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_another_server_uses_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let _other = LockedDir::lock(dir.path()).unwrap();
+        let own = [
+            ("COUNTERSIGN_DATA__DIR", dir.path().as_os_str()),
+            ("COUNTERSIGN_SANDBOX__ENABLED", "true".as_ref()),
+        ];
+        let config = Config::load(None, own).unwrap();
+        let refused = Server::start(config, true).await.err().unwrap();
+        assert!(matches!(refused, StartError::Store(_)), "{refused}");
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["lock"], "no keys, no sandbox, no database");
     }
 
     #[tokio::test]

@@ -3,13 +3,12 @@
 //! Every operation is told the time and brings its own identifiers, so that it can be replayed.
 //! One that is repeated after an unknown commit does no harm. A start is known by its idempotency
 //! key, else by its identifier (a message's together with its nonce), and is answered as the first
-//! time; a check is known by its nonce, a credit by its key. What links and webhooks report changes
-//! a settled thing no more. A repeated cancel changes nothing either: its refusal,
-//! `Ended(Cancelled)`, says that the first one was carried out. Only a webhook's planned retry
-//! counts as one more try each time it is repeated.
+//! time; a check and a cancel are known by their nonces, a credit by its key. What links report
+//! changes a settled thing no more; what webhooks report counts for the try that it tells of.
 
 mod account;
 mod carrier;
+mod inbound;
 mod rows;
 pub mod sqlite;
 mod webhook;
@@ -29,7 +28,8 @@ pub use carrier::{
     CarrierKey, CarrierPart, CarrierReceipt, News, NewsEvent, Postponement, ReceiptReport,
     SubmitReport,
 };
-pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob};
+pub use inbound::{Concat, Inbound, InboundCampaign, InboundKey, InboundTaken, InboundView};
+pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
 
 pub use account::{
     AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
@@ -59,12 +59,7 @@ pub trait Store: Send + Sync {
     fn check(&self, check: CheckCode) -> Reply<'_, Result<Checked, Refusal>>;
 
     /// Ends a verification at its account's wish.
-    fn cancel(
-        &self,
-        account: AccountId,
-        id: VerificationId,
-        now: Timestamp,
-    ) -> Reply<'_, Result<Effects, Refusal>>;
+    fn cancel(&self, cancel: CancelVerification) -> Reply<'_, Result<Effects, Refusal>>;
 
     /// Takes note of what a link did with an attempt, and takes the attempt off the outbox.
     fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects>;
@@ -78,6 +73,10 @@ pub trait Store: Send + Sync {
     /// Takes note of a delivery receipt that names its attempt as the carrier does. One that came
     /// before the carrier's answer to the submit is kept until that has been reported.
     fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects>;
+
+    /// Takes in what a handset sent to a number of an account: joins its parts, does what it asks
+    /// for, and puts it on the outbox of webhooks. What comes again does all that once.
+    fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken>;
 
     /// Keeps what an account says about its user; `None` if it has no such message or
     /// verification, else the link that carried it.
@@ -97,8 +96,10 @@ pub trait Store: Send + Sync {
     /// Leases webhooks that are due, none of them for anyone in `busy`. Accounts take turns.
     fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>>;
 
-    /// Takes a webhook off the outbox, or plans its next try, or gives it up.
-    fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()>;
+    /// Takes a webhook off the outbox, or plans its next try, or gives it up. A try that failed
+    /// counts only if it is the one after `tries` others: once, however often it is reported, and
+    /// not if somebody who took the webhook up meanwhile has reported the same try.
+    fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()>;
 
     /// Lists webhooks that were given up, newest first.
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>>;
@@ -333,6 +334,8 @@ pub struct Effects {
     pub webhooks: bool,
     /// What became known of attempts.
     pub news: Vec<News>,
+    /// Whether a number opted out of a campaign, or in again.
+    pub opt_outs: bool,
 }
 
 impl Effects {
@@ -343,6 +346,7 @@ impl Effects {
         self.outcomes.extend(other.outcomes);
         self.webhooks |= other.webhooks;
         self.news.extend(other.news);
+        self.opt_outs |= other.opt_outs;
     }
 }
 
@@ -404,6 +408,19 @@ pub struct CheckCode {
     pub now: Timestamp,
 }
 
+/// A verification to cancel.
+#[derive(Clone, Copy, Debug)]
+pub struct CancelVerification {
+    /// Whose verification it must be.
+    pub account: AccountId,
+    /// Which one.
+    pub id: VerificationId,
+    /// Names this request.
+    pub nonce: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
 /// A check that was answered.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -449,8 +466,8 @@ pub struct Credit {
 /// What is too old to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Verifications and messages that were started before this and have ended, and webhooks
-    /// that were given up before it.
+    /// Verifications and messages that were started before this and have ended, messages from
+    /// handsets that came before it, and webhooks that were given up before it.
     pub ended_before: Timestamp,
     /// First answers to starts before this.
     pub answered_before: Timestamp,

@@ -9,10 +9,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
 mod layer;
+mod links;
 mod metrics;
 mod queue;
 mod scrub;
 
+pub use links::LinkFigures;
 pub use metrics::{LINK_LABEL_CHARACTERS_MAX, Label, METRICS_CONTENT_TYPE, Metrics};
 pub use queue::{FLUSH_WAIT, LOG_QUEUE_LINES_MAX, LogGuard};
 pub use scrub::scrub;

@@ -13,6 +13,8 @@ mod checks;
 mod embedded;
 #[path = "store_contract/endings.rs"]
 mod endings;
+#[path = "store_contract/inbound.rs"]
+mod inbound;
 #[path = "store_contract/limits.rs"]
 mod limits;
 #[path = "store_contract/messages.rs"]
@@ -59,11 +61,24 @@ macro_rules! every_story {
             checks::an_account_knows_nothing_of_anothers_verification,
             checks::of_64_right_checks_at_once_one_wins_and_is_charged,
             checks::the_third_wrong_check_fails_and_frees_the_slot,
+            endings::a_cancel_that_is_sent_again_is_answered_the_same,
             endings::a_cancel_frees_slot_and_money,
             endings::a_machine_that_ended_is_woken_no_more,
             endings::as_many_are_woken_as_were_asked_for,
             endings::steps_and_expiry_come_in_order,
             endings::what_was_open_goes_on_after_a_reopening,
+            inbound::a_stop_opts_out_of_its_campaign_and_is_told,
+            inbound::a_start_opts_in_only_where_it_is_allowed,
+            inbound::help_is_answered_once_in_a_while_for_nothing,
+            inbound::a_barred_number_is_not_answered,
+            inbound::what_a_carrier_brings_again_is_taken_once,
+            inbound::without_a_name_the_same_text_a_while_later_is_another_message,
+            inbound::parts_are_joined_in_their_order_over_a_reopening,
+            inbound::parts_whose_others_never_come_are_told_as_they_are,
+            inbound::nothing_is_kept_of_what_nobody_wants_to_be_told,
+            inbound::an_inbound_webhook_can_be_given_up_and_put_back,
+            inbound::a_message_is_purged_once_it_is_old_and_told,
+            inbound::an_erased_number_is_not_told_of,
             limits::a_barred_number_is_refused_until_the_bar_is_lifted,
             limits::a_clock_that_was_ahead_before_a_reopening_locks_nobody_out,
             limits::a_rate_is_kept_per_account_and_over_a_reopening,
@@ -82,6 +97,7 @@ macro_rules! every_story {
             retention::an_erased_number_is_sent_nothing_more,
             retention::erasing_keeps_limits_and_opt_outs_working,
             retention::only_what_has_ended_is_purged,
+            retention::what_an_account_wrote_of_an_erased_number_goes_with_it,
             retention::what_a_webhook_still_tells_of_is_not_purged,
             sends::a_conversion_does_not_move_the_stores_time,
             sends::a_failed_send_hands_out_the_next_step,
@@ -90,7 +106,9 @@ macro_rules! every_story {
             sends::a_postponed_send_comes_back_when_it_is_due,
             sends::a_receipt_may_overtake_its_submit,
             sends::receipts_after_the_end_are_kept_and_set_nothing_off,
+            sends::a_postponement_without_a_try_counts_none,
             sends::what_was_withdrawn_is_never_claimed,
+            sends::whoever_lost_the_lease_postpones_nothing,
             starts::a_repeated_message_is_charged_once,
             starts::a_repeated_start_gets_its_first_answer,
             starts::a_slot_past_its_expiry_admits_before_any_timer_fires,
@@ -99,6 +117,7 @@ macro_rules! every_story {
             starts::a_start_hands_out_its_send_under_a_lease,
             starts::one_is_open_per_account_and_number,
             webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,
+            webhooks::a_try_counts_once_however_often_it_is_reported,
             webhooks::a_webhook_is_leased_and_tried_again_when_due,
             webhooks::accounts_take_turns_and_a_busy_one_waits,
             webhooks::busy_endpoints_are_left_out,

@@ -308,6 +308,9 @@ async fn what_the_account_may_not_do_has_its_status() {
     assert!((1..=1000).contains(&wait.parse::<u64>().unwrap()), "{throttled}");
     insta::assert_snapshot!(format!("{before}please wait [ N {after}"), @r#"200 {"message-count":"1","messages":[{"to":"16365553226","status":"1","error-text":"Throughput Rate Exceeded - please wait [ N ] and retry","network":"00101","client-ref":"ref-1"}]}"#);
 
+    change_settings(&mut server, |settings| settings.number_starts_max = Some(1)).await;
+    insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"to":"16365553226","status":"1","error-text":"Throughput Rate Exceeded - please wait and retry","network":"00101","client-ref":"ref-1"}]}"#);
+
     change_settings(&mut server, |settings| settings.suspended = true).await;
     insta::assert_snapshot!(send(&server, JSON, &pairs).await, @r#"200 {"message-count":"1","messages":[{"status":"8","error-text":"Partner account barred","client-ref":"ref-1"}]}"#);
     assert_eq!(status(&send(&server, JSON, &[]).await), "8", "before any parameter is looked at");

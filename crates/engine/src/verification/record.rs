@@ -24,6 +24,9 @@ pub struct VerificationRecord {
     /// What was typed, in order. The typed codes themselves are never kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// Names the request that cancelled it, so that the same request is answered as the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<u64>,
     /// What the account told us about its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
@@ -67,6 +70,14 @@ impl VerificationRecord {
                 if (outcome == Outcome::Verified) != right.is_some() =>
             {
                 Err(Corrupt("the checks do not match the outcome"))
+            }
+            VerificationState::Open { .. } if self.cancelled_by.is_some() => {
+                Err(Corrupt("an open verification has been cancelled"))
+            }
+            VerificationState::Ended { outcome, .. }
+                if outcome != Outcome::Cancelled && self.cancelled_by.is_some() =>
+            {
+                Err(Corrupt("the cancel does not match the outcome"))
             }
             VerificationState::Open { .. } | VerificationState::Ended { .. } => Ok(()),
         }

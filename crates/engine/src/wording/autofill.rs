@@ -26,8 +26,18 @@ pub enum AppendedLine {
 }
 
 impl AppendedLine {
-    /// Appends the line to a rendered message; `code` is the one the message carries.
-    pub fn append_to(&self, text: &SecretText, code: &str) -> SecretText {
+    /// Appends the line to a rendered message; `code` is the one the message carries. `None` if no
+    /// phone would find the line in so long a message.
+    pub fn append_to(&self, text: &SecretText, code: &str) -> Option<SecretText> {
+        let whole = self.behind(text, code);
+        let fits = match self {
+            Self::WebOtp { .. } => true,
+            Self::AndroidHash(_) => whole.reveal().len() <= ANDROID_BYTES_MAX,
+        };
+        fits.then_some(whole)
+    }
+
+    fn behind(&self, text: &SecretText, code: &str) -> SecretText {
         match self {
             Self::WebOtp { host } => {
                 SecretText::concat(&[text.reveal(), "\n@", host.as_str(), " #", code])
@@ -87,7 +97,8 @@ impl AppHash {
 ///
 /// Both kinds of line want to be the last one, so a message has at most one.
 /// Sizes assume an ASCII brand of [`BRAND_CHARS_MAX`] characters and a code of
-/// [`CODE_DIGITS_MAX`] digits; a brand in another script takes more bytes than are counted here.
+/// [`CODE_DIGITS_MAX`] digits; a brand in another script takes more bytes than are counted here,
+/// which [`AppendedLine::append_to`] finds out.
 pub fn lint(template: &Template, lines: &[AppendedLine]) -> Result<(), LintError> {
     let (line, others) = match lines {
         [] => return lint_text(template),
@@ -128,7 +139,7 @@ fn lint_size(template: &Template, line: &AppendedLine) -> Result<(), LintError> 
     let Ok(text) = template.render(longest) else {
         return Err(LintError::UnknownLength(unknown.unwrap_or_default().to_owned()));
     };
-    let bytes = line.append_to(&text, &code).reveal().len();
+    let bytes = line.behind(&text, &code).reveal().len();
     if bytes > ANDROID_BYTES_MAX { Err(LintError::TooLong { bytes }) } else { Ok(()) }
 }
 
@@ -226,15 +237,24 @@ mod tests {
     #[test]
     fn a_browser_finds_host_and_code_on_the_last_line() {
         let text = template("Your PIN is ${pin}").render(|_| Some("4815")).unwrap();
-        let sent = web_otp().append_to(&text, "4815");
+        let sent = web_otp().append_to(&text, "4815").unwrap();
         assert_eq!(sent.reveal(), "Your PIN is 4815\n@login.example.com #4815");
     }
 
     #[test]
     fn an_android_app_finds_its_hash_at_the_end() {
         let text = template("Your PIN is ${pin}").render(|_| Some("4815")).unwrap();
-        let sent = android().append_to(&text, "4815");
+        let sent = android().append_to(&text, "4815").unwrap();
         assert_eq!(sent.reveal(), "Your PIN is 4815\nFA+9qCX9VSu");
+    }
+
+    #[test]
+    fn a_hash_that_a_long_message_pushes_out_of_sight_is_not_appended() {
+        // 64 letters of two bytes are 128, and a line feed and the hash are 12.
+        let text = |letters: usize| template(&"Щ".repeat(letters)).render(|_| None).unwrap();
+        assert_eq!(android().append_to(&text(64), "4815").unwrap().reveal().len(), 140);
+        assert!(android().append_to(&text(65), "4815").is_none());
+        assert!(web_otp().append_to(&text(65), "4815").is_some(), "browsers set no limit");
     }
 
     #[test]

@@ -138,8 +138,10 @@ fn tell_verification(
                 Err(refusal) => refused(refusal),
             });
         }
-        ["cancel"] => {
-            return Some(machine.cancel(now).map_or_else(refused, |()| "done".to_owned()));
+        ["cancel", ref tag @ ..] => {
+            let named = |tag: &&str| tag.strip_prefix('#').unwrap().parse().unwrap();
+            let nonce = tag.first().map_or(nonce, named);
+            return Some(machine.cancel(nonce, now).map_or_else(refused, |()| "done".to_owned()));
         }
         ["submitted", step, outcome] => {
             let handover = Handover::new("link", submit_outcome(outcome));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use engine::wording::{self, AppendedLine, Segments, Template};
 use engine::{
-    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, Locale, PassedOver,
-    SecretText, SubmitOutcome,
+    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, PassedOver, SecretText,
+    SubmitOutcome,
 };
 
 use super::gate::Gate;
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::directory::Account;
 use crate::driver::Driver;
 use crate::store::{CarrierPart, Content, Postponement, SendJob, StoreError};
-use crate::telemetry::Label;
+use crate::telemetry::{Label, Metrics};
 
 /// Hands an attempt over and reports what became of it.
 pub(super) async fn run(
@@ -27,7 +27,8 @@ pub(super) async fn run(
 ) -> Result<(), StoreError> {
     let directory = driver.directories.current();
     let account = directory.account(job.account);
-    let Some((text, spoken)) = account.and_then(|account| wording(account, &job)) else {
+    let Some((text, spoken)) = account.and_then(|account| wording(account, &job, &driver.metrics))
+    else {
         let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
         return report(driver, job.attempt, Handover::new(NO_LINK, outcome), Vec::new()).await;
     };
@@ -76,7 +77,8 @@ pub(super) async fn run(
     }
     if passage.may_work_later && job.tries < TRIES_MAX {
         let TriedLinks { decision, retry_after, .. } = passage;
-        return postpone(driver, &job, retry_after, decision.passed_over).await;
+        let passed_over = decision.passed_over;
+        return postpone(driver, &job, Postponed { tried: true, retry_after, passed_over }).await;
     }
     let error = if passage.may_work_later { ErrorCode::UNREACHABLE } else { ErrorCode::UNROUTABLE };
     let last = links.last().map_or(NO_LINK, |gate| gate.link.name());
@@ -206,21 +208,37 @@ async fn report(
     driver.handle_submitted(attempt, handover, parts).await
 }
 
-/// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
-pub(super) async fn postpone(
-    driver: &Driver,
-    job: &SendJob,
+/// Puts back what could not even be tried, because too much is under way.
+pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
+    let passed_over = job.passed_over.clone();
+    postpone(driver, job, Postponed { tried: false, retry_after: None, passed_over }).await
+}
+
+/// How an attempt came to be postponed.
+struct Postponed {
+    /// Whether any link was considered.
+    tried: bool,
+    /// When one can take something, if any of them told.
     retry_after: Option<Duration>,
     passed_over: Vec<PassedOver>,
-) -> Result<(), StoreError> {
+}
+
+/// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
+async fn postpone(driver: &Driver, job: &SendJob, how: Postponed) -> Result<(), StoreError> {
+    let Postponed { tried, retry_after, passed_over } = how;
     let backoff = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
     let wait = retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, RETRY_MAX));
     let due_at = driver.clock.now().after(wait);
-    driver.store.postpone(Postponement { attempt: job.attempt, due_at, passed_over }).await
+    let (attempt, tries) = (job.attempt, job.tries);
+    driver.store.postpone(Postponement { attempt, tries, tried, due_at, passed_over }).await
 }
 
 /// Returns what an attempt says: the text, or the transcript of the call with what a voice needs.
-fn wording(account: &Account, job: &SendJob) -> Option<(SecretText, Option<Spoken>)> {
+fn wording(
+    account: &Account,
+    job: &SendJob,
+    metrics: &Metrics,
+) -> Option<(SecretText, Option<Spoken>)> {
     let (code, brand, locale, lifetime) = match &job.content {
         Content::Text(text) => return Some((text.clone(), None)),
         Content::Code { code, brand, locale, lifetime } => (code, brand, *locale, *lifetime),
@@ -231,40 +249,46 @@ fn wording(account: &Account, job: &SendJob) -> Option<(SecretText, Option<Spoke
             Some((text, Some(Spoken { locale, brand: brand.clone(), code: code.clone() })))
         }
         Channel::Sms => {
-            let template = account.text(locale);
-            let minutes = lifetime.as_secs() / 60;
-            let text = written(&template, account.last_line.as_ref(), brand, code, minutes)
-                .or_else(|| built_in(locale, brand, code, minutes))?;
-            Some((text, None))
+            let minutes = (lifetime.as_secs() / 60).to_string();
+            let render = |template: &Template| {
+                let value = |name: &str| match name {
+                    wording::PIN => Some(code.reveal()),
+                    wording::BRAND => Some(brand.as_str()),
+                    wording::PIN_EXPIRY => Some(minutes.as_str()),
+                    _ => None,
+                };
+                template.render(value).ok()
+            };
+            // A template of the account's may ask for what a verification does not have; its code
+            // must go out all the same.
+            let texts = [render(&account.text(locale)), render(&Template::built_in(locale))];
+            Some((written(texts, account.last_line.as_ref(), code, metrics)?, None))
         }
     }
 }
 
-/// A template of the account's may ask for what a verification does not have; its code must go
-/// out all the same.
-fn built_in(locale: Locale, brand: &str, code: &Code, minutes: u64) -> Option<SecretText> {
-    written(&Template::built_in(locale), None, brand, code, minutes)
-}
-
+/// Chooses what to write: the first text that there is, with the line that lets a phone fill the
+/// code in. Where a brand in another script leaves the line no room, a shorter text is better than
+/// no line, and no line better than no code.
 fn written(
-    template: &Template,
+    texts: [Option<SecretText>; 2],
     last_line: Option<&AppendedLine>,
-    brand: &str,
     code: &Code,
-    minutes: u64,
+    metrics: &Metrics,
 ) -> Option<SecretText> {
-    let minutes = minutes.to_string();
-    let value = |name: &str| match name {
-        wording::PIN => Some(code.reveal()),
-        wording::BRAND => Some(brand),
-        wording::PIN_EXPIRY => Some(minutes.as_str()),
-        _ => None,
-    };
-    let text = template.render(value).ok()?;
-    Some(match last_line {
-        Some(line) => line.append_to(&text, code.reveal()),
-        None => text,
-    })
+    let [own, built_in] = texts;
+    let Some(line) = last_line else { return own.or(built_in) };
+    let with_line = |text: &Option<SecretText>| line.append_to(text.as_ref()?, code.reveal());
+    if let Some(text) = with_line(&own) {
+        return Some(text);
+    }
+    let with_built_in = with_line(&built_in);
+    if with_built_in.is_none() {
+        metrics.crowded_out("left_out");
+    } else if own.is_some() {
+        metrics.crowded_out("built_in_text");
+    }
+    with_built_in.or(own).or(built_in)
 }
 
 /// The link of an attempt for which there was none.
@@ -281,3 +305,31 @@ const REPORT_RETRY: Duration = Duration::from_millis(100);
 const RETRY_SOON: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use engine::wording::AppHash;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_leaves_its_last_line_no_room_gives_way_to_the_built_in_one() {
+        let long = "Щ".repeat(65);
+        assert_eq!(chosen(&["Own 4815", "Built in 4815"]), ("Own 4815\nFA+9qCX9VSu".to_owned(), 0));
+        let built_in = ("Built in 4815\nFA+9qCX9VSu".to_owned(), 1);
+        assert_eq!(chosen(&[&long, "Built in 4815"]), built_in);
+        assert_eq!(chosen(&[&long, &long]), (long.clone(), 1), "the code must go out");
+    }
+
+    /// What is written, and how often a text gave way for it.
+    fn chosen(texts: &[&str; 2]) -> (String, usize) {
+        let line = AppendedLine::AndroidHash(AppHash::parse("FA+9qCX9VSu").unwrap());
+        let (code, metrics) = (Code::parse("4815").unwrap(), Metrics::new());
+        let texts = texts.map(|text| Some(SecretText::concat(&[text])));
+        let text = written(texts, Some(&line), &code, &metrics).unwrap();
+        let told = metrics.encode();
+        let count =
+            told.lines().filter(|l| l.starts_with("countersign_last_lines_crowded_out_total{"));
+        (text.reveal().to_owned(), count.count())
+    }
+}

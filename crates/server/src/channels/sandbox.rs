@@ -1,5 +1,6 @@
 //! The sandbox network: a carrier of our own with virtual handsets, for development and tests.
 
+mod handset;
 mod inbox;
 mod scenario;
 
@@ -22,6 +23,7 @@ use crate::driver::Driver;
 use crate::seal::Sealer;
 use crate::store::StoreError;
 
+pub use handset::send;
 use inbox::Entry;
 pub use inbox::{Call, Inbox, InboxError, Inboxes, Sms};
 use scenario::Scenario;

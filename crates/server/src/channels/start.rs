@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::http::HttpLink;
 use super::routing::Routing;
+use super::smpp::{SmppLink, SmppThread};
 use super::{Link, Reports, Ways};
 use crate::clock::Clock;
 use crate::config::{Config, LinkConfig, LinkKind};
@@ -19,6 +21,8 @@ pub struct LinkContext {
     pub metrics: Arc<Metrics>,
     /// Where to report what carriers tell.
     pub reports: Reports,
+    /// Where SMPP links live.
+    pub smpp: SmppThread,
 }
 
 /// Why a link cannot be started.
@@ -38,15 +42,19 @@ pub struct LinkError {
 pub fn start_link(
     name: &str,
     config: &LinkConfig,
-    _context: &LinkContext,
+    context: &LinkContext,
 ) -> Result<Arc<dyn Link>, LinkError> {
     let missing = |kind: &str| LinkError {
         name: name.to_owned(),
         problem: format!("links of the kind {kind} are not built yet"),
     };
     match &config.kind {
-        LinkKind::Smpp(_) => Err(missing("smpp")),
-        LinkKind::Http(_) => Err(missing("http")),
+        LinkKind::Smpp(smpp) => Ok(Arc::new(SmppLink::start(name, config, smpp, context)?)),
+        LinkKind::Http(http) => {
+            HttpLink::start(name, &config.network, http.as_ref().clone(), context.clone())
+                .map(|link| Arc::new(link) as Arc<dyn Link>)
+                .map_err(|problem| LinkError { name: name.to_owned(), problem })
+        }
         LinkKind::Sip(_) => Err(missing("sip")),
     }
 }

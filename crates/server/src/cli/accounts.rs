@@ -346,9 +346,11 @@ Examples:
 
 Settings: name, suspended, account_per_s, number_starts_max, prefix_starts_max, step_wait_s,
 lifetime_s, cancel_after_s, checks_max, countries_allow, countries_deny, dlr_url,
-dlr_method (get, post, post-json), dlr_signed, webhook_url, conversion, webotp_host, android_hash.
+dlr_method (get, post, post-json), dlr_signed, inbound_url, inbound_method, webhook_url, conversion,
+webotp_host, android_hash.
 
-dlr_url is told what became of messages, webhook_url how verifications ended. The first webhook_url
+dlr_url is told what became of messages, inbound_url what handsets sent, webhook_url how
+verifications ended. The first webhook_url
 also makes the key that signs what it is sent; the key's secret is shown this once.";
 
 const KEY_EXAMPLE: &str = "\

@@ -215,6 +215,7 @@ impl WebhookCommand {
                     "account",
                     "message",
                     "verification",
+                    "inbound",
                     "url",
                     "tries",
                     "dead_at",

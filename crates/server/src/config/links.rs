@@ -35,7 +35,7 @@ pub enum LinkKind {
     /// SMPP 3.4, with binds to a carrier's SMSC.
     Smpp(smpp::SmppConfig),
     /// The HTTP API of an aggregator.
-    Http(http::HttpConfig),
+    Http(Box<http::HttpConfig>),
     /// A SIP trunk.
     Sip(sip::SipConfig),
 }
@@ -199,7 +199,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let common: RawCommon = settings.read(common)?;
     let kind = match common.kind.as_str() {
         "smpp" => smpp::resolve(keys, settings).map(LinkKind::Smpp),
-        "http" => http::resolve(keys, settings).map(LinkKind::Http),
+        "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
         "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
         "" => {
             settings.wrong("kind", format!("is missing; must be one of {KINDS}"));
@@ -226,6 +226,22 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
         receipts: common.receipts.unwrap_or_default(),
         kind: kind?,
     })
+}
+
+/// Tells the links where carriers reach this server, which some cannot do without.
+pub(super) fn tell_public_url(
+    links: &mut BTreeMap<String, LinkConfig>,
+    public_url: Option<&String>,
+    mistakes: &mut ConfigMistakes,
+) {
+    for (name, link) in links {
+        let LinkKind::Http(http) = &mut link.kind else { continue };
+        if public_url.is_none() && http.tells_dlr_url() && !mistakes.has("server.public_url") {
+            let problem = format!("is empty; [link.{name}] tells its carrier where to report to");
+            mistakes.add("server.public_url", problem);
+        }
+        http.public_url = public_url.cloned();
+    }
 }
 
 /// Reads lines such as `44=0.031`, `sms:1=0.0075` and `=0.05`.

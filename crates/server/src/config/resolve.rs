@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
+
 use super::links;
 use super::mistakes::ConfigMistakes;
 use super::network::Network;
@@ -26,8 +28,10 @@ pub(super) fn resolve(
     mistakes: &mut ConfigMistakes,
 ) -> Config {
     let data = data(raw.data, seal_keys, mistakes);
-    let links = links::resolve_links(raw.link, mistakes);
+    let mut links = links::resolve_links(raw.link, mistakes);
     let routes = links::resolve_routes(raw.route, &links, mistakes);
+    let server = server(raw.server, mistakes);
+    links::tell_public_url(&mut links, server.public_url.as_ref(), mistakes);
     let limits = limits(raw.limits, mistakes);
     // After a start the rates are counted from what is kept.
     for (window, length) in [
@@ -39,7 +43,7 @@ pub(super) fn resolve(
     Config {
         links,
         routes,
-        server: server(raw.server, mistakes),
+        server,
         store: store(raw.store, mistakes),
         engine: engine(raw.engine, mistakes),
         limits,
@@ -60,6 +64,13 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     let server = ServerConfig {
         listen: text(raw.listen, "server.listen", ADDRESS, mistakes, |text| text.parse().ok())
             .unwrap_or(ours.listen),
+        public_url: text(
+            raw.public_url.filter(|url| !url.is_empty()),
+            "server.public_url",
+            PUBLIC_URL,
+            mistakes,
+            public_url,
+        ),
         trusted_proxies: networks(raw.trusted_proxies, "server.trusted_proxies", mistakes),
         body_bytes_max: ranges::SERVER_BODY_BYTES_MAX.number(
             raw.body_bytes_max,
@@ -90,6 +101,14 @@ fn server(raw: RawServer, mistakes: &mut ConfigMistakes) -> ServerConfig {
     let fits = server.header_timeout <= server.request_timeout;
     at_most("server.header_timeout_ms", "server.request_timeout_ms", fits, mistakes);
     server
+}
+
+/// Reads where this server is reached.
+fn public_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let fits = matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && plain;
+    fits.then(|| text.trim_end_matches('/').to_owned())
 }
 
 fn data(raw: RawData, seal_keys: Option<KeyRing>, mistakes: &mut ConfigMistakes) -> DataConfig {
@@ -411,6 +430,7 @@ fn relate(keys: [&str; 2], relation: &str, fits: bool, mistakes: &mut ConfigMist
 }
 
 const ADDRESS: &str = "an address and a port, like `127.0.0.1:8080` or `[::]:8080`";
+const PUBLIC_URL: &str = "an http or https URL, like `https://sms.example.com`";
 const NETWORKS: &str = "addresses or networks, like `10.0.0.5` or `10.0.0.0/8`";
 const COUNTRIES: &str = "ISO 3166-1 alpha-2 codes in capitals, like `DE`";
 const CURRENCY: &str = "an ISO 4217 code in capitals, like `EUR`";

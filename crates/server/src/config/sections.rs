@@ -52,6 +52,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// The address and port to listen on.
     pub listen: SocketAddr,
+    /// Where carriers reach this server, without a slash at the end.
+    pub public_url: Option<String>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// The longest request body read, in bytes.
@@ -70,6 +72,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
             trusted_proxies: Vec::new(),
             body_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(5),

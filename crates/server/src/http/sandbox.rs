@@ -1,4 +1,5 @@
-//! The sandbox API: read a handset's inbox, type the code that it received, move the clock.
+//! The sandbox API: read a handset's inbox, type the code that it received, write from it, move the
+//! clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +9,19 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use engine::{TypedCode, Verdict};
+use engine::{Keyword, TypedCode, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{App, Incoming, Unanswered, utc};
-use crate::channels::sandbox::{Call, Sandbox, Sms};
+use crate::channels::sandbox::{self, Call, Sandbox, Sms};
 use crate::driver::Denial;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/sandbox/v1/handsets/{digits}/inbox", get(inbox))
         .route("/sandbox/v1/handsets/{digits}/type", post(type_code))
+        .route("/sandbox/v1/handsets/{digits}/send", post(send))
         .route("/sandbox/v1/clock", get(clock).post(advance))
 }
 
@@ -28,6 +30,14 @@ pub(super) fn routes() -> Router<Arc<App>> {
 #[serde(deny_unknown_fields)]
 struct TypeRequest {
     code: String,
+}
+
+/// What a handset's owner sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendRequest {
+    to: String,
+    text: String,
 }
 
 /// How far to move the clock.
@@ -85,6 +95,29 @@ async fn type_code(
                 }
             };
         Ok(super::json(status, &body))
+    };
+    answer.await.unwrap_or_else(Fault::render)
+}
+
+/// `POST /sandbox/v1/handsets/{digits}/send`
+async fn send(
+    State(app): State<Arc<App>>,
+    Path(digits): Path<String>,
+    request: Request,
+) -> Response {
+    let answer = async {
+        let digits = handset(&digits)?;
+        let message: SendRequest = body(&app, request).await?;
+        sandbox(&app)?;
+        if app.driver.directories.current().our_numbers(&message.to).is_empty() {
+            return Err(fault(StatusCode::NOT_FOUND, "no account has this number"));
+        }
+        sandbox::send(&app.driver, digits, &message.to, &message.text).await.map_err(|error| {
+            tracing::error!(%error, "cannot take a handset's message in");
+            fault(StatusCode::SERVICE_UNAVAILABLE, "the store failed")
+        })?;
+        let keyword = Keyword::of(&message.text).as_str();
+        Ok(super::json(StatusCode::OK, &json!({ "understood_as": keyword })))
     };
     answer.await.unwrap_or_else(Fault::render)
 }

@@ -2,8 +2,10 @@
 
 mod conversion;
 pub mod envelope;
+pub mod inbound;
 mod login;
 mod opt_in;
+pub mod push;
 pub mod receipt;
 mod request;
 pub mod signature;
@@ -237,19 +239,21 @@ impl WireError {
         Self::text(WireStatus::InvalidParams, text)
     }
 
-    fn throttled(wait: Duration) -> Self {
+    /// The account is too fast by itself, which is over in a moment.
+    fn too_fast(wait: Duration) -> Self {
         // Rounded up: a client that waits as told must not be early.
         let wait_ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        Self::new(WireStatus::Throttled { wait_ms })
+        Self::new(WireStatus::Throttled { wait_ms: Some(wait_ms) })
+    }
+
+    /// It may take an hour until this number may be sent to again.
+    fn throttled() -> Self {
+        Self::new(WireStatus::Throttled { wait_ms: None })
     }
 
     /// Refused before anything was looked at, as the vendor's front end does under load.
     fn overload(wait: Duration) -> Self {
-        Self {
-            http: StatusCode::TOO_MANY_REQUESTS,
-            retry_after: Some(wait),
-            ..Self::throttled(wait)
-        }
+        Self { http: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(wait), ..Self::throttled() }
     }
 
     fn render(self, format: Format) -> Response {
@@ -304,9 +308,8 @@ fn failed(error: &StoreError) -> WireError {
 /// The one table of refusals in this door's words.
 fn wire(refusal: Refusal) -> WireError {
     match refusal {
-        Refusal::AccountThrottled { retry_after }
-        | Refusal::NumberThrottled { retry_after }
-        | Refusal::PrefixThrottled { retry_after } => WireError::throttled(retry_after),
+        Refusal::AccountThrottled { retry_after } => WireError::too_fast(retry_after),
+        Refusal::NumberThrottled { .. } | Refusal::PrefixThrottled { .. } => WireError::throttled(),
         Refusal::AccountSuspended => WireError::new(WireStatus::AccountBarred),
         Refusal::NumberBarred => WireError::new(WireStatus::NumberBarred),
         Refusal::OptedOut => WireError::new(WireStatus::OptedOut),

@@ -25,6 +25,14 @@ pub fn read_or_create_private(
     }
 }
 
+/// Reads the text of the private file at `path`, which must exist.
+///
+/// Fails as [`read_or_create_private`] does. The text is wiped from memory when dropped.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
+    let failed = |source| PrivateFileError::Read { path: path.to_owned(), source };
+    read(path, File::open(path).map_err(failed)?)
+}
+
 /// Why a private file cannot be used; its content is never repeated.
 #[derive(Debug, Error)]
 pub enum PrivateFileError {

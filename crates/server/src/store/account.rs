@@ -45,8 +45,12 @@ pub struct AccountSettings {
     pub dlr_url: Option<String>,
     /// How they go there.
     pub dlr_method: DlrMethod,
-    /// Whether they are signed with the key's signature secret.
+    /// Whether they and inbound messages are signed with the key's signature secret.
     pub dlr_signed: bool,
+    /// Where the messages go that its numbers receive.
+    pub inbound_url: Option<String>,
+    /// How they go there.
+    pub inbound_method: DlrMethod,
     /// Where a verification's outcome goes, in the Standard Webhooks form.
     pub webhook_url: Option<String>,
     /// Whether conversions are taken.
@@ -57,7 +61,7 @@ pub struct AccountSettings {
     pub android_hash: Option<String>,
 }
 
-/// How delivery receipts are sent.
+/// How delivery receipts and inbound messages are sent.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DlrMethod {

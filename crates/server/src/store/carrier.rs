@@ -59,6 +59,11 @@ pub struct SubmitReport {
 pub struct Postponement {
     /// The attempt.
     pub attempt: AttemptId,
+    /// How often it was tried before it was handed out; if that has changed, somebody else has
+    /// taken it up since, and is at it.
+    pub tries: u32,
+    /// Whether this time was a try, too.
+    pub tried: bool,
     /// When.
     pub due_at: Timestamp,
     /// The links that were considered so far, and why none was used.

@@ -8,6 +8,7 @@ mod caches;
 mod carriers;
 mod checkpoint;
 mod config;
+mod inbound;
 mod load;
 mod machines;
 mod news;
@@ -20,7 +21,7 @@ mod webhooks;
 mod writer;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,10 +34,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Balance, Busy, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Credit, DeadWebhook,
-    DirectoryRows, Due, Effects, IdempotencyKey, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
-    SubmitReport, VerificationView, WebhookJob, Woken,
+    Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
+    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
+    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
+    Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -92,7 +94,28 @@ pub struct SqliteStore {
     depth: Arc<AtomicUsize>,
     readers: Readers,
     writer: Option<std::thread::JoinHandle<()>>,
+    _dir: LockedDir,
+}
+
+/// A data directory that no other server can use.
+pub struct LockedDir {
+    path: PathBuf,
     _lock: File,
+}
+
+impl LockedDir {
+    /// Locks a directory, creating it if need be.
+    ///
+    /// # Errors
+    /// Another server uses it, or it cannot be written to.
+    pub fn lock(path: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(path).map_err(unavailable)?;
+        let lock = File::create(path.join("lock")).map_err(unavailable)?;
+        lock.try_lock().map_err(|_| {
+            StoreError::Unavailable(format!("another server uses {}", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
 }
 
 impl SqliteStore {
@@ -108,12 +131,21 @@ impl SqliteStore {
         now: Timestamp,
         observer: CommitObserver,
     ) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(unavailable)?;
-        let lock = File::create(dir.join("lock")).map_err(unavailable)?;
-        lock.try_lock().map_err(|_| {
-            StoreError::Unavailable(format!("another server uses {}", dir.display()))
-        })?;
-        let path = dir.join(DATABASE_FILE);
+        Self::open_locked(LockedDir::lock(dir)?, options, sealer, now, observer)
+    }
+
+    /// Like [`SqliteStore::open`], in a directory that is locked already.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub fn open_locked(
+        dir: LockedDir,
+        options: SqliteOptions,
+        sealer: Sealer,
+        now: Timestamp,
+        observer: CommitObserver,
+    ) -> Result<Self, StoreError> {
+        let path = dir.path.join(DATABASE_FILE);
         let connection = connect(&path)?;
         migrate(&connection)?;
         outbox::release_leases(&connection)?;
@@ -138,7 +170,7 @@ impl SqliteStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(unavailable)?;
-        Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _lock: lock })
+        Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _dir: dir })
     }
 
     /// Queues an operation and answers once its batch is durable. `now` is the time as the caller
@@ -206,13 +238,8 @@ impl Store for SqliteStore {
         self.write(check.now, move |tx| machines::check(tx, &check))
     }
 
-    fn cancel(
-        &self,
-        account: AccountId,
-        id: VerificationId,
-        now: Timestamp,
-    ) -> Reply<'_, Result<Effects, Refusal>> {
-        self.write(now, move |tx| machines::cancel(tx, account, id))
+    fn cancel(&self, cancel: CancelVerification) -> Reply<'_, Result<Effects, Refusal>> {
+        self.write(cancel.now, move |tx| machines::cancel(tx, cancel))
     }
 
     fn submitted(&self, report: SubmitReport) -> Reply<'_, Effects> {
@@ -229,6 +256,10 @@ impl Store for SqliteStore {
 
     fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects> {
         self.write(receipt.now, move |tx| carriers::carrier_receipt(tx, &receipt))
+    }
+
+    fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken> {
+        self.write(inbound.now, move |tx| inbound::take(tx, &inbound))
     }
 
     fn convert(
@@ -253,8 +284,8 @@ impl Store for SqliteStore {
         self.write(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
-    fn settle_webhook(&self, id: i64, settlement: Settlement) -> Reply<'_, ()> {
-        self.write(UNTIMED, move |tx| webhooks::settle(tx, id, &settlement))
+    fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()> {
+        self.write(UNTIMED, move |tx| webhooks::settle(tx, id, tries, &settlement))
     }
 
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
@@ -321,7 +352,7 @@ impl Store for SqliteStore {
             let holders =
                 self.readers.read(move |connection| retention::holders(connection, number));
             let holders = holders.await?;
-            self.write(now, move |tx| retention::erase(tx, &holders)).await
+            self.write(now, move |tx| retention::erase(tx, number, &holders)).await
         })
     }
 
@@ -378,8 +409,11 @@ fn unavailable(error: impl ToString) -> StoreError {
 pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/schema.sql"), include_str!("sqlite/carriers.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/carriers.sql"),
+    include_str!("sqlite/inbound.sql"),
+];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
 const BUSY_RETRY: Duration = Duration::from_secs(1);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use engine::{AccountId, Outcome, Receipt, Subject, Timestamp};
+use engine::{AccountId, MessageId, Outcome, Receipt, Timestamp, VerificationId};
 
-use super::{MessageView, VerificationView};
+use super::{InboundView, MessageView, VerificationView};
 
 /// Who can be told nothing more at present.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,19 @@ pub enum WebhookEvent {
         /// When.
         at: Timestamp,
     },
+    /// A message from a handset.
+    Inbound(Box<InboundView>),
+}
+
+/// What a webhook is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WebhookSubject {
+    /// A verification.
+    Verification(VerificationId),
+    /// A message that was sent.
+    Message(MessageId),
+    /// A message from a handset.
+    Inbound(MessageId),
 }
 
 /// What became of one try to deliver a webhook.
@@ -90,7 +103,7 @@ pub struct DeadWebhook {
     /// Where it was to go, if the request named it.
     pub url: Option<String>,
     /// What it is about.
-    pub subject: Subject,
+    pub subject: WebhookSubject,
     /// When it came about.
     pub created_at: Timestamp,
     /// When it was given up.

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::links::LinkFigures;
 use super::scrub::scrub;
 
 /// The value of a label: a word of the program, or the name of a configured link.
@@ -64,9 +65,13 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
     webhooks: Family<ResultLabels, Counter>,
+    inbound: Family<InboundLabels, Counter>,
     conversions: Family<ConversionLabels, Counter>,
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
+    throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
+    crowded_out: Family<ResultLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
     store_queue: Gauge,
@@ -109,6 +114,12 @@ struct ReceiptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InboundLabels {
+    link: Label,
+    result: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LinkLabels {
     link: Label,
 }
@@ -148,9 +159,13 @@ impl Metrics {
             attempts: Family::default(),
             receipts: Family::default(),
             webhooks: Family::default(),
+            inbound: Family::default(),
             conversions: Family::default(),
             submit_seconds: Family::new_with_constructor(seconds),
+            answer_seconds: Family::new_with_constructor(seconds),
+            throttles: Family::default(),
             outcomes: Family::default(),
+            crowded_out: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
             store_queue: Gauge::default(),
@@ -170,10 +185,20 @@ impl Metrics {
         r.register("attempts", "Sends of a code, as the link answered", self.attempts.clone());
         r.register("receipts", "What carriers said became of attempts", self.receipts.clone());
         r.register("webhooks", "Webhook calls", self.webhooks.clone());
+        r.register(
+            "inbound",
+            "Messages from handsets, by what they asked for",
+            self.inbound.clone(),
+        );
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
+        let seconds = self.answer_seconds.clone();
+        r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
+        r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
+        let crowded_out = self.crowded_out.clone();
+        r.register("last_lines_crowded_out", "Texts too long for their last line", crowded_out);
         r.register("store_commit_turns", "Turns in one commit", self.commit_turns.clone());
         r.register("store_commit_seconds", "Time of one commit", self.commit_seconds.clone());
         r.register("store_queue_turns", "Turns waiting for a commit", self.store_queue.clone());
@@ -221,6 +246,12 @@ impl Metrics {
         self.webhooks.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
+    /// A handset's message came over this link.
+    pub fn inbound(&self, link: &Label, result: &'static str) {
+        let labels = InboundLabels { link: link.clone(), result: result.into() };
+        self.inbound.get_or_create(&labels).inc();
+    }
+
     /// An account told whether its user got in over this route.
     pub fn conversion(&self, route: &Label, converted: bool) {
         let converted = Label::word(if converted { "yes" } else { "no" });
@@ -234,9 +265,23 @@ impl Metrics {
         self.submit_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
+    /// The figures of a link's connections.
+    pub fn link_figures(&self, link: &str) -> LinkFigures {
+        let labels = LinkLabels { link: Label::link(link) };
+        LinkFigures {
+            answers: self.answer_seconds.get_or_create(&labels).clone(),
+            throttles: self.throttles.get_or_create(&labels).clone(),
+        }
+    }
+
     /// A verification ended.
     pub fn outcome(&self, outcome: &'static str) {
         self.outcomes.get_or_create(&OutcomeLabels { outcome: outcome.into() }).inc();
+    }
+
+    /// A text left its last line no room, and gave way, or went without the line.
+    pub fn crowded_out(&self, result: &'static str) {
+        self.crowded_out.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
     /// The store committed this many turns at once.
@@ -306,6 +351,7 @@ mod tests {
         metrics.webhook("delivered");
         metrics.conversion(&link, true);
         metrics.outcome("verified");
+        metrics.crowded_out("left_out");
         metrics.commit(7, Duration::from_millis(2));
         metrics.store_queue(5);
         metrics.log_lines_dropped().inc_by(4);
@@ -321,6 +367,7 @@ mod tests {
             r#"countersign_webhooks_total{result="delivered"} 1"#,
             r#"countersign_conversions_total{route="north",converted="yes"} 1"#,
             r#"countersign_outcomes_total{outcome="verified"} 1"#,
+            r#"countersign_last_lines_crowded_out_total{result="left_out"} 1"#,
             "countersign_store_commit_turns_sum 7.0",
             "countersign_store_commit_seconds_count 1",
             "countersign_store_queue_turns 5",

@@ -1,5 +1,5 @@
-//! Renders a webhook in the words that its receiver expects: a carrier's receipt as the 2FA API
-//! pushes it, the outcome of a verification as Standard Webhooks has it.
+//! Renders a webhook in the words that its receiver expects: a carrier's receipt and a handset's
+//! message as the 2FA API pushes them, the outcome of a verification as Standard Webhooks has it.
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use super::sender::{Method, OutgoingRequest};
 use super::standard::{self, WebhookSecret};
 use crate::clock;
 use crate::directory::{Account, Directory, Key};
-use crate::http::vonage::receipt::{Dlr, DlrSigning};
-use crate::store::{KeyKind, MessageView, VerificationView, WebhookEvent, WebhookJob};
+use crate::http::vonage::inbound::InboundSms;
+use crate::http::vonage::push::{Push, Signing};
+use crate::http::vonage::receipt::Dlr;
+use crate::store::{DlrMethod, KeyKind, MessageView, VerificationView, WebhookEvent, WebhookJob};
 
 /// What there is to send for a webhook.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +36,19 @@ pub(super) fn render(job: &WebhookJob, directory: &Directory, now: Timestamp) ->
             let keys = keys(directory, account.id, KeyKind::Vonage);
             let key = receipt_key(account, &keys);
             let dlr = dlr(message, number, *part, *receipt, *at, key);
-            render_receipt(&dlr, account, url, key, now)
+            let method = account.settings.dlr_method;
+            pushed(account, method, key, now, |push| dlr.render(url, push))
+        }
+        WebhookEvent::Inbound(message) => {
+            let Some(url) = account.settings.inbound_url.as_deref() else {
+                return Rendered::Unwanted;
+            };
+            let keys = keys(directory, account.id, KeyKind::Vonage);
+            let key = receipt_key(account, &keys);
+            let api_key = key.map(|key| key.name.as_str()).unwrap_or_default();
+            let sms = InboundSms { message, api_key };
+            let method = account.settings.inbound_method;
+            pushed(account, method, key, now, |push| sms.render(url, push))
         }
         WebhookEvent::Outcome { verification, outcome, at } => {
             let url = job.url.as_deref().or(account.settings.webhook_url.as_deref());
@@ -56,31 +70,32 @@ fn keys(directory: &Directory, account: AccountId, kind: KeyKind) -> Vec<&Arc<Ke
     keys
 }
 
-/// A receipt has room for one key only. While an account changes its key, its receivers know the
+/// A push has room for one key only. While an account changes its key, its receivers know the
 /// older one for certain, and the younger takes over once that is deleted.
 fn receipt_key<'a>(account: &Account, keys: &[&'a Arc<Key>]) -> Option<&'a Key> {
     let fits = |key: &&'a Arc<Key>| !account.settings.dlr_signed || key.signature_secret.is_some();
     keys.iter().copied().find(fits).map(Arc::as_ref)
 }
 
-fn render_receipt(
-    dlr: &Dlr,
+/// Renders a push, signed if the account wants that.
+fn pushed(
     account: &Account,
-    url: &str,
+    method: DlrMethod,
     key: Option<&Key>,
     now: Timestamp,
+    render: impl FnOnce(Push<'_>) -> OutgoingRequest,
 ) -> Rendered {
-    let method = account.settings.dlr_method;
+    let push = Push { method, at: millis(now), signing: None };
     if !account.settings.dlr_signed {
-        return Rendered::Request(dlr.render(url, method, millis(now), None));
+        return Rendered::Request(render(push));
     }
     let nonce = draw_uuid();
     let signing = key.and_then(|key| {
         let secret = key.signature_secret.as_deref().filter(|secret| !secret.is_empty())?;
-        Some(DlrSigning { secret, method: key.signature_method, nonce: &nonce })
+        Some(Signing { secret, method: key.signature_method, nonce: &nonce })
     });
     match signing {
-        Some(signing) => Rendered::Request(dlr.render(url, method, millis(now), Some(signing))),
+        Some(_) => Rendered::Request(render(Push { signing, ..push })),
         None => Rendered::Unsigned,
     }
 }

@@ -26,6 +26,12 @@ pub const JITTER_MAX: u32 = 1000;
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 impl Schedule {
+    /// Returns the schedule of messages from handsets, which are given up sooner.
+    #[must_use]
+    pub fn of_inbound(self) -> Self {
+        Self { give_up: self.give_up.min(INBOUND_GIVE_UP), ..self }
+    }
+
     /// Returns when the next try is due, or `None` if the webhook is to be given up.
     ///
     /// `tries` counts the tries that have failed and is at least 1, `now` is when the last one did.
@@ -61,6 +67,9 @@ const EXPONENTIAL_MAX: Duration = Duration::from_mins(15);
 
 /// 5 s doubled eight times is beyond the cap already.
 const EXPONENTIAL_DOUBLINGS_MAX: u32 = 8;
+
+/// Source: the vendor's documentation of inbound messages, which differs from that of receipts.
+const INBOUND_GIVE_UP: Duration = Duration::from_hours(24);
 
 /// The wait. Source: the vendor's documentation of delivery receipts.
 const FIXED: Duration = Duration::from_mins(1);
@@ -122,6 +131,13 @@ mod tests {
             }
             assert!(now > end.before(EXPONENTIAL_MAX), "given up too early");
         }
+    }
+
+    #[test]
+    fn a_message_from_a_handset_is_given_up_after_a_day_at_most() {
+        assert_eq!(EXPONENTIAL.of_inbound().give_up, Duration::from_hours(24));
+        let shorter = Schedule { give_up: Duration::from_hours(1), ..EXPONENTIAL };
+        assert_eq!(shorter.of_inbound(), shorter);
     }
 
     #[test]

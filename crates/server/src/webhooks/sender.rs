@@ -1,6 +1,6 @@
 //! Sends one webhook once, over the network and without trusting its receiver.
 
-mod connector;
+pub(crate) mod connector;
 mod lenient;
 
 use std::error::Error;
@@ -162,7 +162,7 @@ impl Sender {
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
         let user_agent =
             HeaderValue::try_from(config.user_agent).map_err(|_| SenderError::UserAgent)?;
-        let connector = Connector::new(config.connect_timeout, config.allow_private)
+        let connector = Connector::new(config.connect_timeout, config.allow_private, None)
             .map_err(SenderError::Tls)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -270,7 +270,7 @@ fn failed(reason: FailedReason) -> DeliveryResult {
 }
 
 /// Reads `Retry-After` (RFC 9110, section 10.2.3) in seconds; a date in the past means none.
-fn retry_after(headers: &HeaderMap) -> Option<u32> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u32> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(value.parse().unwrap_or(u32::MAX));

@@ -219,6 +219,7 @@ mod tests {
             state: engine::VerificationState::Ended { outcome: Outcome::Expired, at: NOW },
             attempts: Vec::new(),
             checks: Vec::new(),
+            cancelled_by: None,
             conversion: None,
         };
         let details = VerificationDetails {

@@ -194,7 +194,9 @@ impl Tries {
                 }
                 // The vendor promises to repeat a receipt for days, whatever the answer says; that
                 // 410 means the end is a rule of Standard Webhooks, which outcomes follow.
-                WebhookEvent::Receipt { .. } => (FailedReason::Status(410), None),
+                WebhookEvent::Receipt { .. } | WebhookEvent::Inbound(_) => {
+                    (FailedReason::Status(410), None)
+                }
             },
             DeliveryResult::Refused { reason: RefusedReason::Url(problem) } => {
                 return self.dead(&format!("cannot {problem}"));
@@ -209,7 +211,11 @@ impl Tries {
         let jitter = clock::uniform_below(JITTER_MAX + 1);
         let asked = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
         let tries = job.tries.saturating_add(1);
-        match self.schedule.next(job.created_at, tries, now, jitter, asked) {
+        let schedule = match &job.event {
+            WebhookEvent::Receipt { .. } | WebhookEvent::Outcome { .. } => self.schedule,
+            WebhookEvent::Inbound(_) => self.schedule.of_inbound(),
+        };
+        match schedule.next(job.created_at, tries, now, jitter, asked) {
             Some(due_at) => Settlement::Retry { due_at, error },
             None => Settlement::Dead { at: now, error },
         }
@@ -223,8 +229,9 @@ impl Tries {
     /// keeps it from being sent again at once.
     async fn settle(&self, job: &WebhookJob, settlement: Settlement) {
         for tries_left in (0..SETTLE_TRIES).rev() {
-            let Err(error) = self.driver.store.settle_webhook(job.id, settlement.clone()).await
-            else {
+            let settled =
+                self.driver.store.settle_webhook(job.id, job.tries, settlement.clone()).await;
+            let Err(error) = settled else {
                 return;
             };
             if tries_left == 0 {
@@ -264,6 +271,7 @@ fn name(job: &WebhookJob) -> String {
     match &job.event {
         WebhookEvent::Receipt { message, part, .. } => message.record.id.part(*part),
         WebhookEvent::Outcome { verification, .. } => verification.record.id.to_string(),
+        WebhookEvent::Inbound(message) => message.id.to_string(),
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use countersign::seal::{KeyRing, Sealer};
 use countersign::store::sqlite::{CommitObserver, SqliteOptions, SqliteStore};
 use countersign::store::{
-    AccountRecord, AccountSettings, Busy, CarrierKey, CarrierPart, CarrierReceipt, CheckCode,
-    Checked, Claim, ConfigChange, Effects, IdempotencyKey, Lease, MessageDetails, Notify,
-    NumberKeys, Postponement, ReceiptReport, Retention, SendJob, StartMessage, StartVerification,
-    Started, Store, StoreError, SubmitReport, VerificationDetails, WebhookJob, Woken,
+    AccountRecord, AccountSettings, Busy, CancelVerification, CarrierKey, CarrierPart,
+    CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Effects, IdempotencyKey, Lease,
+    MessageDetails, Notify, NumberKeys, Postponement, ReceiptReport, Retention, SendJob,
+    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
+    WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, AttemptId, Bucket, Code, ErrorCode, Handover, Limit, Limits, Locale,
@@ -230,21 +231,24 @@ impl Bench {
     }
 
     pub(crate) async fn cancel(
-        &self,
+        &mut self,
         account: AccountId,
         id: VerificationId,
     ) -> Result<Effects, Refusal> {
-        self.store().cancel(account, id, self.now).await.unwrap()
+        self.drawn += 1;
+        let cancel = CancelVerification { account, id, nonce: self.drawn, now: self.now };
+        self.store().cancel(cancel).await.unwrap()
     }
 
     pub(crate) async fn wake(&self) -> Woken {
         self.store().wake(self.now, 100).await.unwrap()
     }
 
-    pub(crate) async fn postpone(&self, attempt: AttemptId, due_at: Timestamp) {
+    /// An attempt that was tried `tries` times before could not be sent this time either.
+    pub(crate) async fn postpone(&self, attempt: AttemptId, tries: u32, due_at: Timestamp) {
         let passed_over =
             vec![PassedOver { link: "carrier".to_owned(), reason: "it is down".to_owned() }];
-        let postponement = Postponement { attempt, due_at, passed_over };
+        let postponement = Postponement { attempt, tries, tried: true, due_at, passed_over };
         self.store().postpone(postponement).await.unwrap();
     }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use countersign::store::CancelVerification;
 use engine::{Outcome, Refusal, Timestamp};
 
 use crate::bench::{ALICE, BOB, Bench, NOON, NUMBER, STRANGER, attempts, step};
@@ -67,6 +68,20 @@ pub(crate) async fn a_cancel_frees_slot_and_money(mut bench: Bench) {
     assert_eq!(again, Refusal::Ended(Outcome::Cancelled));
     assert_eq!(bench.balance(ALICE).await, 100);
     bench.start(ALICE, NUMBER).await;
+}
+
+pub(crate) async fn a_cancel_that_is_sent_again_is_answered_the_same(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.pass(40);
+    let cancel = |nonce| CancelVerification { account: ALICE, id, nonce, now: after_noon(40) };
+    let first = bench.store().cancel(cancel(7)).await.unwrap().unwrap();
+    assert_eq!(first.outcomes, [Outcome::Cancelled]);
+    bench.reopen();
+    let again = bench.store().cancel(cancel(7)).await.unwrap().unwrap();
+    assert!(again.outcomes.is_empty() && again.withdrawals.is_empty(), "nothing is done twice");
+    let other = bench.store().cancel(cancel(8)).await.unwrap().unwrap_err();
+    assert_eq!(other, Refusal::Ended(Outcome::Cancelled));
+    assert_eq!(bench.claim_webhooks().await.len(), 1, "told once");
 }
 
 pub(crate) async fn what_was_open_goes_on_after_a_reopening(mut bench: Bench) {

@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use countersign::store::{BarredNumber, ConfigChange, OptOut, Settlement, StartVerification};
+use countersign::store::{
+    BarredNumber, ConfigChange, Notify, OptOut, Settlement, StartVerification,
+};
 use engine::{Limit, Limits, Outcome, ReceiptStatus, Refusal};
 
 use crate::bench::{
     ALICE, BOB, Bench, CAMPAIGN, NEIGHBOUR, NUMBER, STRANGER, attempt_of, attempts,
-    everything_before, idempotency, keys, step, unlimited, verification_of,
+    everything_before, idempotency, keys, message_of, step, unlimited, verification_of,
 };
 
 pub(crate) async fn only_what_has_ended_is_purged(mut bench: Bench) {
@@ -54,7 +56,7 @@ pub(crate) async fn what_a_webhook_still_tells_of_is_not_purged(mut bench: Bench
     for (index, job) in claimed.iter().enumerate() {
         let dead = Settlement::Dead { at: bench.now, error: String::new() };
         let settlement = if index == 0 { dead } else { Settlement::Done };
-        bench.store().settle_webhook(job.id, settlement).await.unwrap();
+        bench.store().settle_webhook(job.id, job.tries, settlement).await.unwrap();
     }
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "the message");
     bench.pass(1);
@@ -123,9 +125,38 @@ pub(crate) async fn an_erased_number_is_sent_nothing_more(mut bench: Bench) {
     assert_eq!(bench.outcome(id).await, Some(Outcome::Expired), "it runs to its end");
 }
 
+pub(crate) async fn what_an_account_wrote_of_an_erased_number_goes_with_it(mut bench: Bench) {
+    let mut sent = Vec::new();
+    for (number, client_ref, url) in [
+        (NUMBER, format!("user +{NUMBER}"), format!("https://app.example/dlr?to=%2B{NUMBER}")),
+        (NUMBER, "order 7".to_owned(), "https://app.example/dlr".to_owned()),
+        (STRANGER, "order 8".to_owned(), "https://app.example/dlr".to_owned()),
+    ] {
+        let mut start = bench.message(ALICE, number);
+        start.new.parts = 1;
+        start.details.client_ref = Some(client_ref);
+        start.details.notify = Notify::Url(url);
+        let id = message_of(&bench.try_send(start).await.unwrap());
+        bench.receipt(attempt_of(id), ReceiptStatus::Buffered).await;
+        sent.push(id);
+    }
+    assert_eq!(bench.store().erase(NUMBER, bench.now).await.unwrap(), 3, "with one webhook");
+    let mut kept = Vec::new();
+    for id in sent {
+        let details = bench.store().message(id).await.unwrap().unwrap().details;
+        kept.push((details.client_ref, details.notify));
+    }
+    let plain = Notify::Url("https://app.example/dlr".to_owned());
+    let order = |number| (Some(format!("order {number}")), plain.clone());
+    assert_eq!(kept, [(None, Notify::Nobody), order(7), order(8)]);
+    let urls = bench.claim_webhooks().await.into_iter().map(|job| job.url);
+    let plain = Some("https://app.example/dlr".to_owned());
+    assert_eq!(urls.collect::<Vec<_>>(), [None, plain.clone(), plain]);
+}
+
 async fn tell_all(bench: &Bench) {
     for job in bench.claim_webhooks().await {
-        bench.store().settle_webhook(job.id, Settlement::Done).await.unwrap();
+        bench.store().settle_webhook(job.id, job.tries, Settlement::Done).await.unwrap();
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use countersign::store::Postponement;
 use engine::{
     Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
     Timestamp, VerificationId,
@@ -40,7 +41,7 @@ pub(crate) async fn a_lease_is_over_at_once_after_a_reopening(mut bench: Bench) 
 pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     let due_at = bench.now.after(Duration::from_secs(200));
-    bench.postpone(step(id, 0), due_at).await;
+    bench.postpone(step(id, 0), 0, due_at).await;
     bench.pass(25);
     assert!(bench.claim_sends().await.is_empty(), "not yet, though the lease has run out");
     // A due time is no clock: what is due in 200 seconds does not make it 200 seconds later.
@@ -52,6 +53,28 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     let job = claimed.first().unwrap();
     assert_eq!(job.tries, 1, "one try, however often it was put back");
     assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
+}
+
+pub(crate) async fn a_postponement_without_a_try_counts_none(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    for (tries, tried, expected) in [(0, false, 0), (0, true, 1), (1, false, 1), (1, true, 2)] {
+        let (attempt, passed_over) = (step(id, 0), Vec::new());
+        let due_at = bench.now.after(Duration::from_secs(1));
+        let postponement = Postponement { attempt, tries, tried, due_at, passed_over };
+        // The second copy of the report comes after an unknown commit of the first.
+        bench.store().postpone(postponement.clone()).await.unwrap();
+        bench.store().postpone(postponement).await.unwrap();
+        bench.pass(1);
+        assert_eq!(bench.claim_sends().await.first().unwrap().tries, expected);
+    }
+}
+
+pub(crate) async fn whoever_lost_the_lease_postpones_nothing(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.pass(20);
+    assert_eq!(bench.claim_sends().await.first().unwrap().tries, 1, "taken up by another");
+    bench.postpone(step(id, 0), 0, bench.now).await;
+    assert!(bench.claim_sends().await.is_empty(), "who is at it");
 }
 
 pub(crate) async fn a_conversion_does_not_move_the_stores_time(mut bench: Bench) {
@@ -86,7 +109,7 @@ pub(crate) async fn a_failed_send_hands_out_the_next_step(mut bench: Bench) {
 pub(crate) async fn what_was_withdrawn_is_never_claimed(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     assert_eq!(bench.verify(ALICE, id).await.withdrawals, [step(id, 0)]);
-    bench.postpone(step(id, 0), bench.now).await;
+    bench.postpone(step(id, 0), 0, bench.now).await;
     bench.pass(100);
     assert!(bench.claim_sends().await.is_empty());
     bench.reopen();

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use countersign::store::{Busy, Notify, Settlement, WebhookEvent};
+use countersign::store::{Busy, Notify, Settlement, WebhookEvent, WebhookJob};
 use engine::{Outcome, ReceiptStatus, Subject};
 
 use crate::bench::{ALICE, BOB, Bench, LEASE, NUMBER, attempt_of, message_of};
@@ -27,7 +27,7 @@ pub(crate) async fn a_webhook_is_leased_and_tried_again_when_due(mut bench: Benc
     assert_eq!(bench.store().next_due().await.unwrap().webhook, Some(bench.now.after(LEASE)));
 
     let due_at = bench.now.after(Duration::from_mins(1));
-    settle(&bench, job.id, Settlement::Retry { due_at, error: "500".to_owned() }).await;
+    settle(&bench, job, Settlement::Retry { due_at, error: "500".to_owned() }).await;
     bench.pass(59);
     assert!(bench.claim_webhooks().await.is_empty(), "not before it is due");
     bench.pass(1);
@@ -36,10 +36,39 @@ pub(crate) async fn a_webhook_is_leased_and_tried_again_when_due(mut bench: Benc
     bench.pass(20);
     let again = bench.claim_webhooks().await;
     assert_eq!(again.first().map(|again| (again.id, again.tries)), Some((job.id, 1)), "lease over");
-    settle(&bench, job.id, Settlement::Done).await;
+    settle(&bench, job, Settlement::Done).await;
     bench.pass(1000);
     assert!(bench.claim_webhooks().await.is_empty());
     assert_eq!(bench.store().next_due().await.unwrap().webhook, None);
+}
+
+pub(crate) async fn a_try_counts_once_however_often_it_is_reported(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.verify(ALICE, id).await;
+    let late = bench.claim_webhooks().await.pop().unwrap();
+    bench.pass(20);
+    let job = bench.claim_webhooks().await.pop().unwrap();
+    let due_at = bench.now.after(Duration::from_mins(1));
+    let failed = Settlement::Retry { due_at, error: "500".to_owned() };
+    settle(&bench, &job, failed.clone()).await;
+    settle(&bench, &job, failed).await;
+    // Whoever held the lease before tells of the same try, and plans it for another time.
+    let sooner = bench.now.after(Duration::from_secs(1));
+    settle(&bench, &late, Settlement::Retry { due_at: sooner, error: "502".to_owned() }).await;
+    let at = bench.now;
+    settle(&bench, &late, Settlement::Dead { at, error: "502".to_owned() }).await;
+    assert!(bench.store().dead_webhooks(10).await.unwrap().is_empty(), "it has another try");
+    assert_eq!(bench.store().next_due().await.unwrap().webhook, Some(due_at));
+    bench.pass(60);
+    let again = bench.claim_webhooks().await.pop().unwrap();
+    assert_eq!(again.tries, 1);
+    let at = bench.now;
+    for _ in 0..2 {
+        settle(&bench, &again, Settlement::Dead { at, error: "500".to_owned() }).await;
+    }
+    assert_eq!(bench.store().dead_webhooks(10).await.unwrap().pop().unwrap().tries, 2);
+    settle(&bench, &late, Settlement::Done).await;
+    assert!(bench.store().dead_webhooks(10).await.unwrap().is_empty(), "it has been told");
 }
 
 pub(crate) async fn busy_endpoints_are_left_out(mut bench: Bench) {
@@ -88,7 +117,7 @@ pub(crate) async fn a_given_up_webhook_can_be_put_back_and_tells_when_it_happene
     let job = bench.claim_webhooks().await.pop().unwrap();
     bench.pass(10);
     let at = bench.now;
-    settle(&bench, job.id, Settlement::Dead { at, error: "refused".to_owned() }).await;
+    settle(&bench, &job, Settlement::Dead { at, error: "refused".to_owned() }).await;
     bench.reopen();
     bench.pass(1000);
     assert!(bench.claim_webhooks().await.is_empty());
@@ -116,13 +145,13 @@ pub(crate) async fn webhooks_wait_through_a_reopening(mut bench: Bench) {
     let again = bench.claim_webhooks().await.pop().unwrap();
     assert_eq!(again.id, job.id, "the lease went with the process that held it");
     let due_at = bench.now.after(Duration::from_mins(1));
-    settle(&bench, job.id, Settlement::Retry { due_at, error: "500".to_owned() }).await;
+    settle(&bench, &job, Settlement::Retry { due_at, error: "500".to_owned() }).await;
     bench.reopen();
     assert!(bench.claim_webhooks().await.is_empty(), "a planned try keeps its time");
     bench.pass(60);
     assert_eq!(bench.claim_webhooks().await.len(), 1);
 }
 
-async fn settle(bench: &Bench, id: i64, settlement: Settlement) {
-    bench.store().settle_webhook(id, settlement).await.unwrap();
+async fn settle(bench: &Bench, job: &WebhookJob, settlement: Settlement) {
+    bench.store().settle_webhook(job.id, job.tries, settlement).await.unwrap();
 }

@@ -97,7 +97,7 @@ pub(super) async fn list_opt_outs(
     State(app): State<Arc<App>>,
     Search(filter): Search<OptOutFilter>,
 ) -> Result<Answer<OptOutList>, Problem> {
-    let directory = app.driver.directories.current();
+    let directory = app.driver.directories.fresh().await?;
     let wanted = |row: &&OptOut| filter.campaign.is_none_or(|campaign| campaign == row.campaign);
     let items = directory.rows.opt_outs.iter().filter(wanted).map(opt_out_view).collect();
     Ok(Answer::ok(OptOutList { items }))
@@ -118,7 +118,7 @@ pub(super) async fn show_opt_out(
     Named((campaign, number)): Named<(u32, String)>,
 ) -> Result<Answer<OptOutView>, Problem> {
     let number = held_number(&app, "number", &number)?;
-    let directory = app.driver.directories.current();
+    let directory = app.driver.directories.fresh().await?;
     let row = known_opt_out(&app, &directory, campaign, &number);
     row.map(|row| Answer::ok(opt_out_view(row))).ok_or_else(|| Problem::unknown("opt-out"))
 }
@@ -253,12 +253,10 @@ pub(super) async fn erase(
     Input(erasure): Input<Erasure>,
 ) -> Result<Answer<Erased>, Problem> {
     let number = held_number(&app, "number", &erasure.number)?;
-    let rows = app.driver.store.erase(number.digits(), app.driver.clock.now()).await?;
+    let rows = app.driver.directories.erase(&number).await?;
     if let Some(sandbox) = &app.sandbox {
         sandbox.erase(number.digits());
     }
-    // The directory holds the numbers of opt-outs and bars, too.
-    app.driver.directories.reload().await?;
     tracing::info!(rows, "number erased");
     Ok(Answer::ok(Erased { rows }))
 }

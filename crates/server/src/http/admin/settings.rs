@@ -108,8 +108,12 @@ fn range_faults(settings: &AccountSettings) -> Vec<Fault> {
 
 fn url_faults(app: &App, settings: &AccountSettings) -> Vec<Fault> {
     let allow_private = app.config.webhooks.allow_private;
-    [("dlr_url", &settings.dlr_url), ("webhook_url", &settings.webhook_url)]
-        .into_iter()
+    let urls = [
+        ("dlr_url", &settings.dlr_url),
+        ("inbound_url", &settings.inbound_url),
+        ("webhook_url", &settings.webhook_url),
+    ];
+    urls.into_iter()
         .filter_map(|(name, url)| {
             let problem = destination::check_url(url.as_deref()?, allow_private).err()?;
             Some(Fault::new(name, format!("cannot {problem}")))

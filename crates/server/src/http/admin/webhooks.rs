@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use engine::Subject;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Answer, Named, Operator, Search};
 use super::problem::Problem;
 use crate::http::{App, utc};
-use crate::store::DeadWebhook;
+use crate::store::{DeadWebhook, WebhookSubject};
 
 /// A webhook that was given up.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +26,8 @@ pub(super) struct DeadWebhookView {
     message: Option<String>,
     /// The verification that it tells of.
     verification: Option<String>,
+    /// The message from a handset that it tells of.
+    inbound: Option<String>,
     /// When it came about.
     created_at: String,
     /// When it was given up.
@@ -98,16 +99,19 @@ pub(super) async fn replay_webhook(
 }
 
 fn view(dead: DeadWebhook) -> DeadWebhookView {
-    let (message, verification) = match dead.subject {
-        Subject::Message(id) => (Some(id.to_string()), None),
-        Subject::Verification(id) => (None, Some(id.to_string())),
-    };
+    let (mut message, mut verification, mut inbound) = (None, None, None);
+    match dead.subject {
+        WebhookSubject::Message(id) => message = Some(id.to_string()),
+        WebhookSubject::Verification(id) => verification = Some(id.to_string()),
+        WebhookSubject::Inbound(id) => inbound = Some(id.to_string()),
+    }
     DeadWebhookView {
         id: dead.id,
         account: dead.account.0,
         url: dead.url,
         message,
         verification,
+        inbound,
         created_at: utc(dead.created_at),
         dead_at: utc(dead.dead_at),
         tries: dead.tries,

@@ -6,7 +6,7 @@ use engine::Amount;
 use quick_xml::escape::escape;
 use serde_json::Value;
 
-use super::receipt::wire_datetime;
+use super::push::wire_datetime;
 use super::status::WireStatus;
 
 /// The format of an answer, chosen by the suffix of the request's path alone.
@@ -387,7 +387,7 @@ mod tests {
             ["to", "network", "remaining-balance", "message-price"]
                 .map(|name| json.contains(&format!("\"{name}\":")))
         };
-        assert_eq!(shown(WireStatus::Throttled { wait_ms: 1 }), [true, true, false, false]);
+        assert_eq!(shown(WireStatus::Throttled { wait_ms: None }), [true, true, false, false]);
         assert_eq!(shown(WireStatus::QuotaExceeded), [true, true, true, true]);
         assert_eq!(shown(WireStatus::NotAllowListed), [true, false, false, false]);
         assert_eq!(shown(WireStatus::OptedOut), [false, false, false, false]);

@@ -23,7 +23,7 @@ pub(super) async fn query(app: &Arc<App>, request: Request, format: Format) -> R
         let account = login::authenticate(app, &incoming, &params)?;
         let page = Page::parse(&params)?;
         let campaign = campaign(&account)?;
-        let directory = app.driver.directories.current();
+        let directory = app.driver.directories.fresh().await?;
         let (total, shown) = page.of(&directory.rows.opt_outs, campaign);
         let body = envelope::render_opt_in_list(total, &shown, format);
         Ok(respond(StatusCode::OK, format, body))

@@ -9,11 +9,11 @@ macro_rules! wire_statuses {
         /// The numbers 21, 24 to 28, 30 and 31 are not documented and missing here.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum WireStatus {
-            /// 1: more requests than the account may make; the vendor's PHP client sleeps for the
-            /// milliseconds in the text and tries again.
+            /// 1: more requests than the account may make, or than may go to a number.
             Throttled {
-                /// How long to wait, in milliseconds.
-                wait_ms: u64,
+                /// How long to wait, in milliseconds, if that is short: the vendor's PHP client
+                /// sleeps that long in the middle of a request and tries again.
+                wait_ms: Option<u64>,
             },
             $($(#[$doc])* $variant,)*
         }
@@ -31,9 +31,12 @@ macro_rules! wire_statuses {
             pub fn error_text(self) -> Cow<'static, str> {
                 match self {
                     // The client parses this text: every space counts.
-                    Self::Throttled { wait_ms } => Cow::Owned(format!(
+                    Self::Throttled { wait_ms: Some(wait_ms) } => Cow::Owned(format!(
                         "Throughput Rate Exceeded - please wait [ {wait_ms} ] and retry"
                     )),
+                    Self::Throttled { wait_ms: None } => {
+                        Cow::Borrowed("Throughput Rate Exceeded - please wait and retry")
+                    }
                     $(Self::$variant => Cow::Borrowed($text),)*
                 }
             }
@@ -109,9 +112,16 @@ mod tests {
 
     #[test]
     fn a_throttled_client_finds_its_milliseconds() {
-        let status = WireStatus::Throttled { wait_ms: 702 };
+        let status = WireStatus::Throttled { wait_ms: Some(702) };
         assert_eq!(status.number(), 1);
         assert_eq!(status.error_text(), "Throughput Rate Exceeded - please wait [ 702 ] and retry");
+    }
+
+    #[test]
+    fn a_client_that_would_have_to_wait_for_long_finds_no_number() {
+        let status = WireStatus::Throttled { wait_ms: None };
+        assert_eq!(status.number(), 1);
+        assert_eq!(status.error_text(), "Throughput Rate Exceeded - please wait and retry");
     }
 
     #[test]

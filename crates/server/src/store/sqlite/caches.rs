@@ -51,6 +51,7 @@ impl Caches {
         caches.read_lists(connection)?;
         caches.timers.read_outboxes(connection)?;
         caches.timers.read_messages(connection, now)?;
+        caches.timers.read_inbound(connection)?;
         caches.buckets.read_history(connection, now, rate_history)?;
         Ok(caches)
     }
@@ -272,6 +273,8 @@ pub(super) enum Timer {
     Verification(VerificationId),
     /// A message wants to be woken.
     Message(MessageId),
+    /// A part of a message from a handset waits for the others no longer.
+    Inbound(MessageId),
 }
 
 /// What is due when. Messages live for days, so of theirs only the near ones are here.
@@ -294,7 +297,7 @@ impl Timers {
             self.machines.remove(&(from, timer));
         }
         let near = |at: &Timestamp| match timer {
-            Timer::Verification(_) => true,
+            Timer::Verification(_) | Timer::Inbound(_) => true,
             Timer::Message(_) => *at < self.messages_until,
         };
         match to {
@@ -372,6 +375,18 @@ impl Timers {
         let until = signed(self.messages_until.as_millis());
         let next: Option<i64> = statement.query_row([until], |row| row.get(0))?;
         self.messages_next = next.map(|at| Timestamp::from_millis(unsigned(at)));
+        Ok(())
+    }
+
+    fn read_inbound(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let mut statement = connection
+            .prepare("SELECT id, wait_until FROM inbound WHERE wait_until IS NOT NULL")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id = MessageId::from_u64(unsigned(row.get(0)?));
+            let at = Timestamp::from_millis(unsigned(row.get(1)?));
+            self.set(Timer::Inbound(id), None, Some(at));
+        }
         Ok(())
     }
 

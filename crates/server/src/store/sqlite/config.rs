@@ -240,7 +240,7 @@ fn put_template(tx: &mut Tx<'_>, template: &TemplateRecord) -> Result<(), StoreE
     Ok(())
 }
 
-fn put_opt_out(tx: &mut Tx<'_>, opt_out: &OptOut) -> Result<(), StoreError> {
+pub(super) fn put_opt_out(tx: &mut Tx<'_>, opt_out: &OptOut) -> Result<(), StoreError> {
     tx.execute(
         "INSERT OR REPLACE INTO opt_out (campaign, number_key, number, opted_in_at, opted_out_at)
          VALUES (?1, ?2, ?3, ?4, ?5)",

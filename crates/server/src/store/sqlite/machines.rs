@@ -9,8 +9,8 @@ use rusqlite::params;
 
 use super::super::rows::{signed, subject_to_blob, to_json};
 use super::super::{
-    CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage, StartVerification,
-    Started, StoreError, Woken,
+    CancelVerification, CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage,
+    StartVerification, Started, StoreError, Woken,
 };
 use super::caches::{BucketKey, Timer};
 use super::load::{
@@ -19,7 +19,7 @@ use super::load::{
 };
 use super::repeats::Known;
 use super::writer::Tx;
-use super::{news, outbox, repeats, webhooks};
+use super::{inbound, news, outbox, repeats, webhooks};
 
 pub(super) fn start_verification(
     tx: &mut Tx<'_>,
@@ -122,9 +122,24 @@ pub(super) fn start_message(
         Ok(admitted) => admitted,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let effects = insert_message(tx, start, id)?;
+    count(tx, account, start.keys, admitted);
+    let (price, parts) = (start.new.price, start.new.parts);
+    let balance = tx.caches.funds.entry(account).or_default().balance;
+    let subject = Subject::Message(id);
+    let started = Started { subject, price, balance, parts, replayed: false, effects };
+    repeats::remember(tx, account, start.idempotency.as_ref(), &started)?;
+    Ok(Ok(started))
+}
+
+/// Starts a message that is let in, under a name that is free.
+pub(super) fn insert_message(
+    tx: &mut Tx<'_>,
+    start: &StartMessage,
+    id: MessageId,
+) -> Result<Effects, StoreError> {
+    let account = start.new.account;
     let new = NewMessage { id, ..start.new.clone() };
-    let price = new.price;
-    let parts = new.parts;
     let sealed = tx.sealer.seal(&id.as_u64().to_be_bytes(), new.text.reveal().as_bytes());
     let (turn, ()) = Turn::take(Message::start(new, tx.now), |_| ());
     tx.execute(
@@ -144,19 +159,13 @@ pub(super) fn start_message(
             to_json(&start.details)?,
         ],
     )?;
-    count(tx, account, start.keys, admitted);
     tx.caches.timers.set(Timer::Message(id), None, turn.wake_at);
     let loaded = LoadedMessage {
         machine: turn.machine,
         number: Some(start.number),
         details: start.details.clone(),
     };
-    let effects = carry_out_message(tx, &loaded, &turn.outputs, start.lease)?;
-    let balance = tx.caches.funds.entry(account).or_default().balance;
-    let subject = Subject::Message(id);
-    let started = Started { subject, price, balance, parts, replayed: false, effects };
-    repeats::remember(tx, account, start.idempotency.as_ref(), &started)?;
-    Ok(Ok(started))
+    carry_out_message(tx, &loaded, &turn.outputs, start.lease)
 }
 
 pub(super) fn check(
@@ -176,15 +185,15 @@ pub(super) fn check(
 
 pub(super) fn cancel(
     tx: &mut Tx<'_>,
-    account: AccountId,
-    id: VerificationId,
+    cancel: CancelVerification,
 ) -> Result<Result<Effects, Refusal>, StoreError> {
-    let Some(loaded) = load_owned(tx, account, id)? else {
+    let Some(loaded) = load_owned(tx, cancel.account, cancel.id)? else {
         return Ok(Err(Refusal::Unknown));
     };
     let now = tx.now;
-    let (answer, effects) =
-        turn_verification(tx, loaded, Lease { until: now }, |machine| machine.cancel(now))?;
+    let (answer, effects) = turn_verification(tx, loaded, Lease { until: now }, |machine| {
+        machine.cancel(cancel.nonce, now)
+    })?;
     Ok(answer.map(|()| effects))
 }
 
@@ -225,6 +234,7 @@ pub(super) fn wake(tx: &mut Tx<'_>, limit: usize) -> Result<Woken, StoreError> {
         let effects = match timer {
             Timer::Verification(id) => wake_verification(tx, id, lease),
             Timer::Message(id) => wake_message(tx, id, lease),
+            Timer::Inbound(id) => inbound::wake(tx, id, at),
         };
         match effects {
             Ok(effects) => woken.effects.extend(effects),

@@ -35,21 +35,28 @@ pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreErr
 
 /// Puts an attempt that was not sent back, unless it was withdrawn meanwhile.
 pub(super) fn postpone(tx: &mut Tx<'_>, postponement: &Postponement) -> Result<(), StoreError> {
-    let Postponement { attempt, due_at, passed_over } = postponement;
+    let Postponement { attempt, tries, tried, due_at, passed_over } = postponement;
     if !tx.caches.timers.has_send(*attempt) {
         return Ok(());
     }
     let passed_over = (!passed_over.is_empty()).then(|| to_json(passed_over)).transpose()?;
-    tx.execute(
-        "UPDATE outbox SET due_at = ?3, passed_over = ?4 WHERE subject = ?1 AND step = ?2",
+    // The next claim counts one.
+    let counted = i64::from(!*tried);
+    let changed = tx.execute(
+        "UPDATE outbox SET due_at = ?4, passed_over = ?5, tries = tries - ?6
+         WHERE subject = ?1 AND step = ?2 AND tries = ?3",
         params![
             subject_to_blob(attempt.subject),
             attempt.step,
+            tries,
             signed(due_at.as_millis()),
             passed_over,
+            counted,
         ],
     )?;
-    tx.caches.timers.set_send(*attempt, Some(*due_at));
+    if changed > 0 {
+        tx.caches.timers.set_send(*attempt, Some(*due_at));
+    }
     Ok(())
 }
 
@@ -84,7 +91,7 @@ fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Option<SendJob>, StoreError> 
             load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt))
         }
     };
-    Ok(job.map(|job| SendJob { tries: tries.saturating_add(1), passed_over, ..job }))
+    Ok(job.map(|job| SendJob { tries, passed_over, ..job }))
 }
 
 /// Frees what the last process had leased: there is only one at a time.
@@ -97,7 +104,8 @@ pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Only a claim counts as a try: what is postponed was handed out by one, or by its own start.
+/// Only a claim counts as a try: what is postponed was handed out by one, or by its own start. One
+/// that was postponed without a try begins at -1.
 fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE outbox SET due_at = ?3, tries = tries + 1 WHERE subject = ?1 AND step = ?2",
@@ -107,9 +115,10 @@ fn push_back(tx: &mut Tx<'_>, attempt: AttemptId, due_at: Timestamp) -> Result<(
     Ok(())
 }
 
+/// Returns how often an attempt that is claimed was tried, and what was passed over.
 fn earlier_tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<(u32, Vec<PassedOver>), StoreError> {
     let mut statement =
-        tx.prepare("SELECT tries, passed_over FROM outbox WHERE subject = ?1 AND step = ?2")?;
+        tx.prepare("SELECT tries + 1, passed_over FROM outbox WHERE subject = ?1 AND step = ?2")?;
     let key = params![subject_to_blob(attempt.subject), attempt.step];
     let row = statement.query_row(key, |row| {
         let passed_over: Option<String> = row.get(1)?;

@@ -2,10 +2,10 @@
 
 use engine::{MessageId, VerificationId};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::rows::signed;
-use super::super::{Retention, StoreError};
+use super::super::rows::{from_json, signed, to_json};
+use super::super::{MessageDetails, Notify, Retention, StoreError};
 use super::writer::Tx;
 
 /// A row that is too old to be kept.
@@ -20,6 +20,10 @@ pub(super) enum Old {
     CarrierPart(i64, i64),
     /// A receipt of what is unknown here.
     EarlyReceipt(i64),
+    /// A message from a handset.
+    Inbound(i64),
+    /// When a number was answered to HELP, by campaign and number.
+    HelpAnswer(i64, i64),
 }
 
 /// Finds webhooks that were given up too long ago.
@@ -86,6 +90,34 @@ pub(super) fn old_machines_and_answers(
     for row in statement.query_map([first, limit], |row| row.get(0))? {
         old.push(Old::EarlyReceipt(row?));
     }
+    old.extend(old_inbound(connection, retention, limit)?);
+    Ok(old)
+}
+
+/// Finds messages from handsets that wait for nothing, and answers to HELP, that are too old.
+fn old_inbound(
+    connection: &Connection,
+    retention: Retention,
+    limit: i64,
+) -> Result<Vec<Old>, StoreError> {
+    let mut old = Vec::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM inbound
+         WHERE id < ?1 AND wait_until IS NULL
+             AND unhex(printf('%016X', id)) NOT IN (SELECT subject FROM webhook)
+         LIMIT ?2",
+    )?;
+    let first = signed(MessageId::first_at(retention.ended_before).as_u64());
+    for row in statement.query_map([first, limit], |row| row.get(0))? {
+        old.push(Old::Inbound(row?));
+    }
+    let sql = "SELECT campaign, number_key FROM help_answer WHERE at < ?1 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first = signed(retention.ended_before.as_millis());
+    for row in statement.query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (campaign, number_key) = row?;
+        old.push(Old::HelpAnswer(campaign, number_key));
+    }
     Ok(old)
 }
 
@@ -108,6 +140,11 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
                 tx.execute("DELETE FROM carrier_part WHERE key = ?1 AND at = ?2", [key, at])?
             }
             Old::EarlyReceipt(id) => tx.execute("DELETE FROM early_receipt WHERE id = ?1", [id])?,
+            Old::Inbound(id) => tx.execute("DELETE FROM inbound WHERE id = ?1", [id])?,
+            Old::HelpAnswer(campaign, number_key) => {
+                let sql = "DELETE FROM help_answer WHERE campaign = ?1 AND number_key = ?2";
+                tx.execute(sql, [campaign, number_key])?
+            }
         };
     }
     Ok(gone)
@@ -117,15 +154,20 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
 pub(super) struct Holders {
     verifications: Vec<[u8; 16]>,
     messages: Vec<i64>,
+    /// Those that are to go to a URL with the number in it.
+    webhooks: Vec<i64>,
     opt_outs: Vec<(i64, i64)>,
     barred: Vec<i64>,
+    inbound: Vec<i64>,
 }
 
 /// Finds every row that holds a number. No index leads there: one would cost every start more
 /// than this costs the few numbers that are ever erased.
 pub(super) fn holders(connection: &Connection, number: u64) -> Result<Holders, StoreError> {
+    let webhooks = webhooks_that_name(connection, number)?;
     let number = signed(number);
     Ok(Holders {
+        webhooks,
         verifications: column(connection, "SELECT id FROM verification WHERE number = ?1", number)?,
         messages: column(connection, "SELECT id FROM message WHERE number = ?1", number)?,
         opt_outs: {
@@ -135,28 +177,81 @@ pub(super) fn holders(connection: &Connection, number: u64) -> Result<Holders, S
             rows.collect::<Result<_, _>>()?
         },
         barred: column(connection, "SELECT number_key FROM barred WHERE number = ?1", number)?,
+        inbound: column(connection, "SELECT id FROM inbound WHERE number = ?1", number)?,
     })
 }
 
 /// Takes the number out of rows that hold it. Its pseudonyms stay, so that rates, opt-outs and
 /// bars go on working; what is open runs to its end without sending anything more to it.
-pub(super) fn erase(tx: &mut Tx<'_>, holders: &Holders) -> Result<usize, StoreError> {
+pub(super) fn erase(tx: &mut Tx<'_>, number: u64, holders: &Holders) -> Result<usize, StoreError> {
     let mut rows = 0;
     for id in &holders.verifications {
         rows += tx.execute("UPDATE verification SET number = NULL WHERE id = ?1", [id])?;
     }
     for id in &holders.messages {
-        rows += tx.execute("UPDATE message SET number = NULL WHERE id = ?1", [id])?;
+        rows += erase_message(tx, number, *id)?;
+    }
+    for id in &holders.webhooks {
+        rows += tx.execute("UPDATE webhook SET url = NULL WHERE id = ?1", [id])?;
     }
     for (campaign, key) in &holders.opt_outs {
         let sql = "UPDATE opt_out SET number = NULL WHERE campaign = ?1 AND number_key = ?2";
         rows += tx.execute(sql, [campaign, key])?;
+    }
+    for id in &holders.inbound {
+        // What the owner wrote goes as well, and parts wait for nothing any more.
+        let sql = "UPDATE inbound SET number = NULL, text = NULL, wait_until = NULL WHERE id = ?1";
+        rows += tx.execute(sql, [id])?;
     }
     for key in &holders.barred {
         rows += tx.execute("UPDATE barred SET number = NULL WHERE number_key = ?1", [key])?;
     }
     Ok(rows)
 }
+
+/// Takes the number out of a message, and out of what the caller wrote beside it: accounts put it
+/// into their references and the URLs that they name, which then serve nobody any more.
+fn erase_message(tx: &mut Tx<'_>, number: u64, id: i64) -> Result<usize, StoreError> {
+    let mut statement = tx.prepare("SELECT details FROM message WHERE id = ?1")?;
+    let details: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+    let Some(details) = details else { return Ok(0) };
+    let mut details: MessageDetails = from_json("message", id, &details)?;
+    if details.client_ref.as_deref().is_some_and(|text| names(text, number)) {
+        details.client_ref = None;
+    }
+    if matches!(&details.notify, Notify::Url(url) if names(url, number)) {
+        details.notify = Notify::Nobody;
+    }
+    tx.execute(
+        "UPDATE message SET number = NULL, details = ?2 WHERE id = ?1",
+        params![id, to_json(&details)?],
+    )
+}
+
+/// Finds the webhooks of a number's messages that would go to a URL with the number in it.
+fn webhooks_that_name(connection: &Connection, number: u64) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, url FROM webhook
+         WHERE url IS NOT NULL
+             AND subject IN (SELECT unhex(printf('%016X', id)) FROM message WHERE number = ?1)",
+    )?;
+    let rows = statement.query_map([signed(number)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let named =
+        |row: &Result<(i64, String), _>| row.as_ref().map_or(true, |(_, url)| names(url, number));
+    Ok(rows.filter(named).map(|row| row.map(|(id, _)| id)).collect::<Result<_, _>>()?)
+}
+
+/// Whether a text has the number in it, in whatever way it is written: with or without its calling
+/// code, spaces and signs. A text that only seems to have it is forgotten with it.
+fn names(text: &str, number: u64) -> bool {
+    let number = number.to_string();
+    let national = number.get(CALLING_CODE_DIGITS_MAX..).unwrap_or(&number);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    digits.contains(national)
+}
+
+/// Calling codes have one to three digits (ITU-T E.164, section 6.2.1).
+const CALLING_CODE_DIGITS_MAX: usize = 3;
 
 fn column<T: FromSql>(
     connection: &Connection,

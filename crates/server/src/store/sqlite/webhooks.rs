@@ -2,24 +2,28 @@
 
 use std::time::Duration;
 
-use engine::{AccountId, Notice, Outcome, Receipt, Subject, Timestamp};
+use engine::{AccountId, MessageId, Notice, Outcome, Receipt, Subject, Timestamp};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::rows::{
     from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned,
 };
-use super::super::{Busy, Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob};
-use super::read;
+use super::super::{
+    Busy, Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob, WebhookSubject,
+};
 use super::webhook_queue::Place;
 use super::writer::Tx;
+use super::{inbound, read};
 
 /// A notice as it is stored.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum NoticeRow {
     Outcome(Outcome),
     Receipt(Receipt),
+    /// The subject is a message from a handset.
+    Inbound,
 }
 
 /// Puts a notice on the outbox.
@@ -31,12 +35,32 @@ pub(super) fn insert(
     notice: Notice,
     part: u8,
 ) -> Result<(), StoreError> {
-    let endpoint = endpoint_key(account, url, notice);
-    let now = tx.now;
     let notice = match notice {
         Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
         Notice::Receipt(receipt) => NoticeRow::Receipt(receipt),
     };
+    insert_row(tx, account, url, subject, notice, part)
+}
+
+/// Puts a message from a handset on the outbox.
+pub(super) fn insert_inbound(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    id: MessageId,
+) -> Result<(), StoreError> {
+    insert_row(tx, account, None, Subject::Message(id), NoticeRow::Inbound, 0)
+}
+
+fn insert_row(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    url: Option<&str>,
+    subject: Subject,
+    notice: NoticeRow,
+    part: u8,
+) -> Result<(), StoreError> {
+    let endpoint = endpoint_key(account, url, notice);
+    let now = tx.now;
     tx.execute(
         "INSERT INTO webhook
          (account, endpoint, url, subject, notice, happened_at, created_at, due_at, tries, part)
@@ -73,7 +97,7 @@ pub(super) fn claim(
                 jobs.push(job);
             }
             // What it was about has been erased or purged.
-            Ok(None) => settle(tx, id, &Settlement::Done)?,
+            Ok(None) => remove(tx, id)?,
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(%error, "cannot tell a webhook; it rests for a day");
                 lease(tx, id, place, claim.now.after(CORRUPT_REST))?;
@@ -94,30 +118,47 @@ fn lease(tx: &mut Tx<'_>, id: i64, place: Place, until: Timestamp) -> Result<(),
 }
 
 /// Takes a webhook off the outbox, or plans its next try, or gives it up.
-pub(super) fn settle(tx: &mut Tx<'_>, id: i64, settlement: &Settlement) -> Result<(), StoreError> {
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    id: i64,
+    tries: u32,
+    settlement: &Settlement,
+) -> Result<(), StoreError> {
     match settlement {
-        Settlement::Done => {
-            tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
-            tx.caches.timers.webhooks.set(id, None);
-        }
+        // What was delivered needs no other try, whoever is at it.
+        Settlement::Done => remove(tx, id),
         Settlement::Retry { due_at, error } => {
-            tx.execute(
-                "UPDATE webhook SET due_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
-                 WHERE id = ?1",
-                params![id, signed(due_at.as_millis()), error],
+            let changed = tx.execute(
+                "UPDATE webhook SET due_at = ?3, leased_from = NULL, tries = tries + 1, error = ?4
+                 WHERE id = ?1 AND tries = ?2 AND dead_at IS NULL",
+                params![id, tries, signed(due_at.as_millis()), error],
             )?;
-            let place = place(tx, id)?;
-            tx.caches.timers.webhooks.set(id, place);
+            if changed > 0 {
+                let place = place(tx, id)?;
+                tx.caches.timers.webhooks.set(id, place);
+            }
+            Ok(())
         }
         Settlement::Dead { at, error } => {
-            tx.execute(
-                "UPDATE webhook SET dead_at = ?2, leased_from = NULL, tries = tries + 1, error = ?3
-                 WHERE id = ?1",
-                params![id, signed(at.as_millis()), error],
+            let changed = tx.execute(
+                "UPDATE webhook SET dead_at = ?3, leased_from = NULL, tries = tries + 1, error = ?4
+                 WHERE id = ?1 AND tries = ?2 AND dead_at IS NULL",
+                params![id, tries, signed(at.as_millis()), error],
             )?;
-            tx.caches.timers.webhooks.set(id, None);
+            if changed > 0 {
+                tx.caches.timers.webhooks.set(id, None);
+            }
+            Ok(())
         }
     }
+}
+
+fn remove(tx: &mut Tx<'_>, id: i64) -> Result<(), StoreError> {
+    if let Some(message) = inbound_of(tx, id)? {
+        inbound::told(tx, message)?;
+    }
+    tx.execute("DELETE FROM webhook WHERE id = ?1", [id])?;
+    tx.caches.timers.webhooks.set(id, None);
     Ok(())
 }
 
@@ -152,10 +193,30 @@ fn place(tx: &Tx<'_>, id: i64) -> Result<Option<Place>, StoreError> {
     }))
 }
 
+/// Returns the message from a handset that a webhook is about, if it is about one.
+fn inbound_of(tx: &Tx<'_>, id: i64) -> Result<Option<MessageId>, StoreError> {
+    let mut statement = tx.prepare("SELECT subject, notice FROM webhook WHERE id = ?1")?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (subject, notice): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
+    Ok(match about(id, &subject, &notice)? {
+        WebhookSubject::Inbound(message) => Some(message),
+        WebhookSubject::Message(_) | WebhookSubject::Verification(_) => None,
+    })
+}
+
+fn about(id: i64, subject: &[u8], notice: &str) -> Result<WebhookSubject, StoreError> {
+    Ok(match (subject_from_blob("webhook", subject)?, from_json("webhook", id, notice)?) {
+        (Subject::Message(message), NoticeRow::Inbound) => WebhookSubject::Inbound(message),
+        (Subject::Message(message), _) => WebhookSubject::Message(message),
+        (Subject::Verification(verification), _) => WebhookSubject::Verification(verification),
+    })
+}
+
 /// Lists what was given up, newest first.
 pub(super) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadWebhook>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, account, url, subject, happened_at, dead_at, tries, error FROM webhook
+        "SELECT id, account, url, subject, happened_at, dead_at, tries, error, notice FROM webhook
          WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT ?1",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -167,7 +228,7 @@ pub(super) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadWebh
             id: row.get(0)?,
             account: AccountId(row.get(1)?),
             url: row.get(2)?,
-            subject: subject_from_blob("webhook", &subject)?,
+            subject: about(row.get(0)?, &subject, &row.get::<_, String>(8)?)?,
             created_at: Timestamp::from_millis(unsigned(row.get(4)?)),
             dead_at: Timestamp::from_millis(unsigned(row.get(5)?)),
             tries: row.get(6)?,
@@ -198,8 +259,11 @@ fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, Store
             let verification = read::verification(tx.connection(), verification)?.map(Box::new);
             verification.map(|verification| WebhookEvent::Outcome { verification, outcome, at })
         }
+        (Subject::Message(id), NoticeRow::Inbound) => {
+            inbound::view(tx, id)?.map(|view| WebhookEvent::Inbound(Box::new(view)))
+        }
         (Subject::Message(_), NoticeRow::Outcome(_))
-        | (Subject::Verification(_), NoticeRow::Receipt(_)) => {
+        | (Subject::Verification(_), NoticeRow::Receipt(_) | NoticeRow::Inbound) => {
             return Err(StoreError::Corrupt {
                 table: "webhook",
                 row: id.to_string(),
@@ -220,13 +284,14 @@ fn load(tx: &Tx<'_>, id: i64, endpoint: u64) -> Result<Option<WebhookJob>, Store
 }
 
 /// What webhooks are told apart by when one endpoint answers slowly: the host that a request
-/// named, or which of the account's own two URLs it is.
-fn endpoint_key(account: AccountId, url: Option<&str>, notice: Notice) -> u64 {
+/// named, or which of the account's own URLs it is.
+fn endpoint_key(account: AccountId, url: Option<&str>, notice: NoticeRow) -> u64 {
     let host = match (url, notice) {
         (Some(url), _) => url.split(['/', '?', '#']).nth(2).unwrap_or(url),
-        (None, Notice::Receipt(_)) => "",
+        (None, NoticeRow::Receipt(_)) => "",
         // No host has a space in it.
-        (None, Notice::Outcome(_)) => " ",
+        (None, NoticeRow::Outcome(_)) => " ",
+        (None, NoticeRow::Inbound) => "  ",
     };
     let mut key = u64::from(account.0) ^ FNV_OFFSET;
     for byte in host.bytes() {

@@ -1,4 +1,4 @@
-//! Connects to the receivers of webhooks: finds their addresses, opens TCP, then TLS if asked to.
+//! Connects to HTTP servers: finds their addresses, opens TCP, then TLS if asked to.
 
 use std::error::Error;
 use std::io::{self, IoSlice};
@@ -26,20 +26,24 @@ use crate::webhooks::destination::Resolver;
 
 /// Opens connections for the HTTP client.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
     tls: TlsConnector,
     time_max: Duration,
 }
 
 impl Connector {
-    /// Builds a connector that gives up after `time_max`, TLS included. On a host without root
-    /// certificates it trusts nobody.
+    /// Builds a connector that gives up after `time_max`, TLS included. It trusts `authorities`, or
+    /// the host's if there are none; on a host without root certificates it trusts nobody.
     ///
     /// # Errors
     ///
     /// Fails if the provider knows no version of TLS that is safe.
-    pub(super) fn new(time_max: Duration, allow_private: bool) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(
+        time_max: Duration,
+        allow_private: bool,
+        authorities: Option<RootCertStore>,
+    ) -> Result<Self, rustls::Error> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { allow_private });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -47,16 +51,14 @@ impl Connector {
         tcp.set_connect_timeout(Some(time_max));
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?;
-        let trusting = builder.clone().with_platform_verifier();
-        let mut tls = trusting
-            .unwrap_or_else(|error| {
-                tracing::warn!(
-                    %error,
-                    "this host has no root certificates: webhooks can be sent to http only"
-                );
+        let trusting = match authorities {
+            Some(authorities) => builder.with_root_certificates(authorities),
+            None => builder.clone().with_platform_verifier().unwrap_or_else(|error| {
+                tracing::warn!(%error, "this host has no root certificates: only http works");
                 builder.with_root_certificates(RootCertStore::empty())
-            })
-            .with_no_client_auth();
+            }),
+        };
+        let mut tls = trusting.with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { tcp, tls: TlsConnector::from(Arc::new(tls)), time_max })
     }
@@ -98,7 +100,7 @@ impl Service<Uri> for Connector {
 type ConnectFailure = Box<dyn Error + Send + Sync>;
 
 /// A connection with a receiver.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// Plain TCP, for `http`.
     Plain(Lenient<TcpStream>),
     /// TLS, for `https`. It tells a cut connection from an ended one, so it stays strict.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A receiver written after one vendor's guide answers `HTTP/1.1 200 OK` without any end of line
 /// and closes the connection, with most of the request unread. It has taken the webhook, and
 /// without this it would get it again for days. Nothing but such an answer is touched.
-pub(super) struct Lenient<S> {
+pub(crate) struct Lenient<S> {
     stream: S,
     head: Head,
     /// What is left to read instead of the stream, whose end was reached within a head.

@@ -1,0 +1,243 @@
+//! One bind, for as long as its link lives: it connects, works, and connects again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smpp::{
+    Address, Bind as BindRequest, BindKind, CloseReason, INTERFACE_VERSION, Pace, Session,
+    SessionConfig, Status,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::Shared;
+use super::exchange::Exchange;
+use super::job::Job;
+use crate::channels::Standing;
+use crate::clock::{self, Stopwatch};
+use crate::config::SmscAddress;
+
+/// One bind.
+pub(super) struct Bind {
+    shared: Arc<Shared>,
+    index: usize,
+    kind: BindKind,
+    /// What is to be submitted; `None` for a receiver.
+    queue: Option<mpsc::Receiver<Job>>,
+    closing: watch::Receiver<bool>,
+    /// The time of all its sessions, so that the pace it has found outlives each.
+    watch: Stopwatch,
+    pace: Pace,
+}
+
+/// How a try to work ended.
+enum Tried {
+    /// The link is closing, and everything was done.
+    Finished,
+    /// There was a bind, and it was lost.
+    Lost,
+    /// Only the operator can help.
+    Refused,
+    /// Nothing came of it.
+    Failed,
+}
+
+impl Bind {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        kind: BindKind,
+        queue: Option<mpsc::Receiver<Job>>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        let pace = Pace::new(shared.config.pdus_per_s);
+        Self { shared, index, kind, queue, closing, watch: Stopwatch::start(), pace }
+    }
+
+    /// Works until the link is closed.
+    pub(super) async fn run(mut self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let wait = match self.try_hosts().await {
+                Tried::Finished => break,
+                Tried::Refused => REFUSED_PAUSE,
+                Tried::Lost => {
+                    pause = PAUSE_MIN;
+                    pause
+                }
+                Tried::Failed => {
+                    let wait = pause;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    wait
+                }
+            };
+            if self.rest(jittered(wait)).await {
+                break;
+            }
+        }
+        self.give_back();
+        self.shared.board.note(self.index, Standing::Down);
+    }
+
+    /// Tries the hosts in turn, until there was a bind with one of them.
+    async fn try_hosts(&mut self) -> Tried {
+        let shared = Arc::clone(&self.shared);
+        let mut tried = Tried::Failed;
+        for host in &shared.config.hosts {
+            if *self.closing.borrow() {
+                return Tried::Finished;
+            }
+            match self.try_host(host).await {
+                Tried::Failed => {}
+                Tried::Refused => tried = Tried::Refused,
+                done @ (Tried::Lost | Tried::Finished) => return done,
+            }
+        }
+        tried
+    }
+
+    async fn try_host(&mut self, host: &SmscAddress) -> Tried {
+        let shared = Arc::clone(&self.shared);
+        let mut closing = self.closing.clone();
+        let connecting = shared.connector.connect(host);
+        let connected = tokio::select! {
+            connected = connecting => connected,
+            _ = closing.wait_for(|closing| *closing) => return Tried::Finished,
+        };
+        let stream = match connected {
+            Ok(stream) => stream,
+            Err(error) => {
+                let error = format!("connect to {}:{}: {error}", host.host, host.port);
+                shared.board.note_error(self.index, Standing::Down, error);
+                return Tried::Failed;
+            }
+        };
+        let session = Session::new(self.session_config(), self.watch.elapsed());
+        let exchange = Exchange::new(
+            Arc::clone(&self.shared),
+            self.index,
+            session,
+            self.watch,
+            self.queue.as_mut(),
+            self.closing.clone(),
+        );
+        let done = exchange.run(stream).await;
+        self.pace = done.pace;
+        let error = match done.reason {
+            CloseReason::Unbound => return Tried::Finished,
+            CloseReason::BindRefused(status) => format!("the bind was answered with {status}"),
+            CloseReason::BindTimedOut => "the bind was not answered".to_owned(),
+            CloseReason::UnboundByPeer => "the SMSC has unbound".to_owned(),
+            CloseReason::PeerSilent => "the SMSC answers nothing".to_owned(),
+            CloseReason::PeerNotReading => "the SMSC does not read".to_owned(),
+            CloseReason::ImpossibleLength(_) => "what the SMSC sends is not SMPP".to_owned(),
+            CloseReason::LinkClosed => "the connection was lost".to_owned(),
+        };
+        let is_refused = matches!(done.reason, CloseReason::BindRefused(s) if is_final(s));
+        let standing = if is_refused { Standing::Refused } else { Standing::Down };
+        shared.board.note_error(self.index, standing, error);
+        match (is_refused, done.was_bound) {
+            (true, _) => Tried::Refused,
+            (false, true) => Tried::Lost,
+            (false, false) => Tried::Failed,
+        }
+    }
+
+    fn session_config(&self) -> SessionConfig {
+        let config = &self.shared.config;
+        let password = self.shared.password.clone();
+        SessionConfig {
+            bind: BindRequest {
+                kind: self.kind,
+                system_id: config.system_id.clone(),
+                password,
+                system_type: config.system_type.clone(),
+                interface_version: INTERFACE_VERSION,
+                address_range: Address::default(),
+            },
+            window_pdus_max: config.window,
+            deliveries_max: DELIVERIES_MAX,
+            pace: self.pace.clone(),
+            response_timeout: config.response_timeout,
+            enquire_interval: config.enquire_link,
+        }
+    }
+
+    /// Waits before the next try; answers whether the link is closing. What was queued while the
+    /// bind was being lost goes back, because another bind may take it.
+    async fn rest(&mut self, pause: Duration) -> bool {
+        let rested = tokio::time::sleep(pause);
+        tokio::pin!(rested);
+        loop {
+            self.give_back();
+            let job = async {
+                match self.queue.as_mut() {
+                    Some(queue) => queue.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut rested => return false,
+                closing = self.closing.wait_for(|closing| *closing) => {
+                    // Without its sender there is no link any more.
+                    drop(closing);
+                    return true;
+                }
+                job = job => match job {
+                    Some(job) => job.bind_lost(),
+                    None => return true,
+                },
+            }
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Some(queue) = self.queue.as_mut() else { return };
+        while let Ok(job) = queue.try_recv() {
+            job.bind_lost();
+        }
+    }
+}
+
+/// Whether a bind is refused until the operator has changed something. One that is said to exist
+/// already is often that of a connection whose death the SMSC has not noticed.
+fn is_final(status: Status) -> bool {
+    status.is_bind_refusal() && status != Status::RALYBND
+}
+
+/// Somewhere between half of a pause and all of it, so that links that were lost together do not
+/// come back together.
+fn jittered(pause: Duration) -> Duration {
+    let half = u32::try_from(pause.as_millis() / 2).unwrap_or(u32::MAX);
+    Duration::from_millis(u64::from(half) + u64::from(clock::uniform_below(half + 1)))
+}
+
+/// The pauses between two tries, which double.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Many SMSCs lock an account out after a few wrong passwords.
+const REFUSED_PAUSE: Duration = Duration::from_mins(5);
+
+/// Deliveries that may wait for the store, on each bind; above it the SMSC is told to repeat.
+/// A choice: two of the store's batches, and some hundred KB at most.
+const DELIVERIES_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_between_half_of_itself_and_itself() {
+        for _ in 0..1000 {
+            let pause = jittered(PAUSE_MAX);
+            assert!((PAUSE_MAX / 2..=PAUSE_MAX).contains(&pause), "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_credentials_are_for_the_operator_and_an_old_bind_is_not() {
+        let refused = [Status::RBINDFAIL, Status::RINVPASWD, Status::RINVSYSID, Status::RINVSYSTYP];
+        assert!(refused.into_iter().all(is_final));
+        assert!(!is_final(Status::RALYBND) && !is_final(Status::RSYSERR));
+    }
+}
