@@ -143,9 +143,11 @@ impl Verification {
         // has taken once is not undone by what became of a second copy.
         if matches!(attempt.progress, Progress::Reported(_) | Progress::Submitted) {
             attempt.passage.note(handover, false);
+            attempt.settle_cost();
             return;
         }
         attempt.passage.note(handover, true);
+        attempt.settle_cost();
         attempt.progress_at = now;
         match handover.outcome {
             SubmitOutcome::Accepted => attempt.progress = Progress::Submitted,
@@ -194,6 +196,7 @@ impl Verification {
     pub fn handle_call(&mut self, step: u8, call: Call) {
         if let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) {
             attempt.call = Some(call);
+            attempt.settle_cost();
         }
     }
 

@@ -35,6 +35,7 @@ use crate::channels::sandbox::Sandbox;
 use crate::clock::{self, Stopwatch, utc};
 use crate::config::Config;
 use crate::driver::Driver;
+use crate::speech::Voices;
 use crate::store::IdempotencyKey;
 
 /// What the doors work with.
@@ -45,6 +46,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The sandbox network, if there is one.
     pub sandbox: Option<Arc<Sandbox>>,
+    /// What speaks codes.
+    pub voices: Arc<Voices>,
     /// Failed logins by address.
     pub logins: auth::Logins,
     /// Whether the server can take work.

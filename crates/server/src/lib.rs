@@ -9,6 +9,7 @@ pub mod driver;
 pub mod http;
 pub mod seal;
 pub mod server;
+pub mod speech;
 pub mod store;
 pub mod telemetry;
 pub mod webhooks;

@@ -22,6 +22,7 @@ use crate::driver::Driver;
 use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
+use crate::speech::Voices;
 use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -127,8 +128,10 @@ impl Server {
         };
         let clock = Clock::system();
         let sandbox = if config.sandbox.enabled {
+            let voices = Arc::new(Voices::new(&config.voice));
             let sealer = Sealer::new(&ring);
-            Some(Arc::new(Sandbox::open(&dir, sealer, clock.clone(), &config.sandbox)?))
+            let sandbox = Sandbox::open(&dir, sealer, clock.clone(), &config.sandbox, voices)?;
+            Some(Arc::new(sandbox))
         } else {
             None
         };
@@ -157,11 +160,15 @@ impl Server {
             Arc::clone(&config),
         )
         .await?;
+        let own = || Arc::new(Voices::new(&config.voice));
+        let voices = sandbox.as_ref().map_or_else(own, |sandbox| Arc::clone(sandbox.voices()));
         let context = LinkContext {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             reports: Reports::default(),
             smpp: SmppThread::default(),
+            voices: Arc::clone(&voices),
+            prefix_drop_digits: u32::from(config.limits.prefix_drop_digits),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -190,6 +197,7 @@ impl Server {
             driver,
             config,
             sandbox,
+            voices,
             logins: Logins::default(),
             ready: AtomicBool::new(true),
         };
@@ -214,6 +222,8 @@ impl Server {
     pub async fn run(self, stop: watch::Receiver<bool>) -> End {
         let driver = &self.app.driver;
         let mut driving = tokio::spawn(Arc::clone(driver).run());
+        let voices = Arc::clone(&self.app.voices);
+        let warming = tokio::spawn(async move { voices.warm().await });
         let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
         let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
         let mut sandbox = tokio::spawn(async move {
@@ -256,7 +266,7 @@ impl Server {
         }
         // It has its own grace.
         finish(webhooks).await;
-        for task in [driving, retaining, sandbox, unready] {
+        for task in [driving, retaining, sandbox, warming, unready] {
             task.abort();
             finish(task).await;
         }
