@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use countersign::seal::Sealer;
 use countersign::store::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
-    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
-    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
-    Woken,
+    Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
+    IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
+    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
@@ -112,7 +112,9 @@ impl Store for LogStore {
             | ConfigChange::DropPrice(_)
             | ConfigChange::PutOptOut(_)
             | ConfigChange::Bar(_)
-            | ConfigChange::Unbar(_) => return missing(),
+            | ConfigChange::Unbar(_)
+            | ConfigChange::PutSetting { .. }
+            | ConfigChange::DropSetting(_) => return missing(),
         }
         done(())
     }
@@ -136,6 +138,15 @@ impl Store for LogStore {
 
     fn purge(&self, _retention: Retention, _limit: usize) -> Reply<'_, usize> {
         done(0)
+    }
+
+    /// What is counted of a benchmark is what it measures.
+    fn add_figures(&self, _rows: Vec<FigureRow>) -> Reply<'_, ()> {
+        done(())
+    }
+
+    fn figures(&self, _query: FigureQuery) -> Reply<'_, Vec<FigureSum>> {
+        done(Vec::new())
     }
 
     fn depth(&self) -> usize {
@@ -163,7 +174,7 @@ impl Store for LogStore {
         _account: AccountId,
         _subject: Subject,
         _conversion: Conversion,
-    ) -> Reply<'_, Option<String>> {
+    ) -> Reply<'_, Option<Converted>> {
         missing()
     }
 

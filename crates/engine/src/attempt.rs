@@ -153,6 +153,11 @@ impl PartReceipts {
         self.0.is_empty()
     }
 
+    /// Returns what was told of each part, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Receipt>> {
+        self.0.iter().copied()
+    }
+
     /// Takes note of what was told of one part; answers what that makes of the whole, `None` if it
     /// makes nothing yet: a message has been delivered once all its parts have, and has failed
     /// with the first part that failed.

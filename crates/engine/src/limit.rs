@@ -26,6 +26,11 @@ impl Limit {
         Self { count, window }
     }
 
+    /// Returns how many there may be in a window.
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
     /// Returns how long it takes a spent bucket to fill up: what must be replayed after a restart.
     pub const fn window(self) -> Duration {
         self.window

@@ -9,6 +9,7 @@ pub mod sandbox;
 pub mod sip;
 pub mod smpp;
 pub mod start;
+pub mod switchboard;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 mod accounts;
 mod client;
 mod money;
+mod operating;
 mod recipients;
 mod seal_key;
 mod serve;
@@ -47,6 +48,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Message(group) => ask(&group.remote, Ok(group.command.call())),
         Command::Webhook(group) => ask(&group.remote, Ok(group.command.call())),
+        Command::Link(group) => ask(&group.remote, Ok(group.command.call())),
+        Command::Route(group) => ask(&group.remote, group.command.call()),
+        Command::Stats(single) => ask(&single.remote, Ok(single.command.call())),
+        Command::Reload(remote) => ask(&remote, Ok(operating::reload())),
         Command::Status(remote) => ask(&remote, Ok(traffic::status())),
     }
 }
@@ -92,6 +97,16 @@ enum Command {
     Message(Group<traffic::MessageCommand>),
     /// Look at webhooks that were given up, and try them again.
     Webhook(Group<traffic::WebhookCommand>),
+    /// Look at links, pause and drain them.
+    Link(Group<operating::LinkCommand>),
+    /// Look at routes and replace them.
+    Route(Group<operating::RouteCommand>),
+    /// Show what became of attempts, by route, link or country.
+    #[command(after_help = operating::STATS_EXAMPLE)]
+    Stats(Single<operating::Stats>),
+    /// Read the configuration again, for its links and routes.
+    #[command(after_help = operating::RELOAD_EXAMPLE)]
+    Reload(Remote),
     /// Show the state of the server.
     #[command(after_help = "Example:\n  countersign status --data /var/lib/countersign")]
     Status(Remote),

@@ -15,13 +15,15 @@ use std::path::Path;
 
 pub use self::voice::VoiceConfig;
 pub use links::http::{
-    AnswerRules, BodyKind, Field, Found, HttpConfig, Pattern, ReportRules, Slot, Template,
+    AnswerRules, BodyKind, Field, Found, HttpConfig, InboundRules, Pattern, ReportRules, Slot,
+    Template,
 };
+pub use links::routes::{RouteConfig, RouteEntry, SenderKind, Tier, resolve_entries};
 pub use links::sip::{Billing, CallCaps, SipConfig, SipTransport};
 pub use links::smpp::{
     BindMode, NumberingPlans, Segmentation, SmppConfig, SmscAddress, TlsConfig, TonNpi,
 };
-pub use links::{Grade, LinkConfig, LinkKind, RouteConfig, SenderKind, Tier};
+pub use links::{Grade, LinkConfig, LinkKind};
 pub use mistakes::{ConfigMistakes, Mistake};
 pub use network::Network;
 pub use sections::{

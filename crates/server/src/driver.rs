@@ -15,10 +15,11 @@ use tokio::sync::Notify as Signal;
 use crate::channels::Channels;
 use crate::clock::{self, Clock};
 use crate::directory::{Account, Directories};
+use crate::quality::Quality;
 use crate::store::{
     CancelVerification, CarrierKey, CarrierPart, CarrierReceipt, CheckCode, Claim, Effects,
-    IdempotencyKey, Lease, MessageDetails, Notify, ReceiptReport, StartMessage, StartVerification,
-    Started, Store, StoreError, SubmitReport, VerificationDetails,
+    FigureKey, IdempotencyKey, Lease, MessageDetails, News, Notify, ReceiptReport, StartMessage,
+    StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
 
@@ -99,8 +100,10 @@ pub struct Driver {
     pub directories: Directories,
     /// The ways out.
     pub channels: Channels,
-    /// The figures.
+    /// The figures of this process.
     pub metrics: Arc<Metrics>,
+    /// The figures of routes, links and countries.
+    pub quality: Quality,
     /// Set off when webhooks wait.
     pub webhooks: Signal,
     /// How long messages wait for a final receipt.
@@ -318,18 +321,18 @@ impl Driver {
     /// # Errors
     /// The store fails.
     pub async fn convert(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         subject: Subject,
         converted: bool,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let conversion = Conversion { converted, at };
-        let link = self.store.convert(account.id, subject, conversion).await?;
-        if let Some(link) = &link {
-            self.metrics.conversion(&Label::link(link), converted);
-        }
-        Ok(link.is_some())
+        let taken = self.store.convert(account.id, subject, conversion).await?;
+        let Some(taken) = taken else { return Ok(false) };
+        self.metrics.conversion(&Label::link(&taken.link), converted);
+        self.carry_out(taken.effects);
+        Ok(true)
     }
 
     /// Takes note of what a link did with an attempt, and of what the carrier calls its parts.
@@ -433,12 +436,28 @@ impl Driver {
         for outcome in effects.outcomes {
             self.metrics.outcome(outcome.as_str());
         }
+        for news in effects.news {
+            self.count(news);
+        }
         if effects.webhooks {
             self.webhooks.notify_one();
         }
         if effects.opt_outs {
             self.directories.outdate();
         }
+    }
+
+    /// Counts what became known of an attempt for its route, link and country.
+    fn count(&self, news: News) {
+        let number = news.number.and_then(|digits| self.directories.number(digits));
+        let country = number.map_or_else(String::new, |n| n.region().as_str().to_owned());
+        let gate = self.channels.ways().gate(&news.link);
+        let grade = gate.as_ref().map(|gate| gate.grade(&country)).unwrap_or_default();
+        let network = gate.map_or_else(String::new, |gate| gate.link.network().to_owned());
+        let News { channel, link, route, event, .. } = news;
+        let route = route.unwrap_or_default();
+        let key = FigureKey { route, link, channel, country, network, grade };
+        self.quality.count(self.clock.now(), key, event);
     }
 }
 

@@ -32,6 +32,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument as _;
 
 use crate::channels::sandbox::Sandbox;
+use crate::channels::switchboard::Switchboard;
 use crate::clock::{self, Stopwatch, utc};
 use crate::config::Config;
 use crate::driver::Driver;
@@ -48,6 +49,8 @@ pub struct App {
     pub sandbox: Option<Arc<Sandbox>>,
     /// What speaks codes.
     pub voices: Arc<Voices>,
+    /// Where links are changed.
+    pub switchboard: Switchboard,
     /// Failed logins by address.
     pub logins: auth::Logins,
     /// Whether the server can take work.

@@ -7,6 +7,7 @@ mod demo;
 pub mod directory;
 pub mod driver;
 pub mod http;
+pub mod quality;
 pub mod seal;
 pub mod server;
 pub mod speech;

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
 use crate::channels::smpp::SmppThread;
-use crate::channels::start::{LinkContext, LinkError, start_ways};
+use crate::channels::start::{LinkContext, LinkError, start_link, start_ways};
+use crate::channels::switchboard::Switchboard;
 use crate::channels::{Channels, Link, Reports};
 use crate::clock::Clock;
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, LinkConfig};
 use crate::demo;
 use crate::directory::{Directories, DirectoryError};
 use crate::driver::Driver;
 use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
+use crate::quality::{self, Quality};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
 use crate::speech::Voices;
 use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
@@ -178,11 +180,15 @@ impl Server {
             directories,
             channels: Channels::new(ways),
             metrics,
+            quality: Quality::default(),
             webhooks: Notify::new(),
             message_lifetime: config.engine.message_lifetime,
             unconfirmed: config.engine.unconfirmed(),
         });
         context.reports.connect(&driver);
+        let start = Box::new(move |name: &str, link: &LinkConfig| start_link(name, link, &context));
+        let switchboard = Switchboard::new(Arc::clone(&config), start);
+        switchboard.restore(&driver).await?;
         let webhooks = Worker::new(Arc::clone(&driver), &config)?;
         let address = config.server.listen;
         let listener = TcpListener::bind(address)
@@ -198,6 +204,7 @@ impl Server {
             config,
             sandbox,
             voices,
+            switchboard,
             logins: Logins::default(),
             ready: AtomicBool::new(true),
         };
@@ -225,6 +232,7 @@ impl Server {
         let voices = Arc::clone(&self.app.voices);
         let warming = tokio::spawn(async move { voices.warm().await });
         let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
+        let mut counting = tokio::spawn(quality::keep(Arc::clone(driver)));
         let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
         let mut sandbox = tokio::spawn(async move {
             if let Some((sandbox, driver)) = sandbox {
@@ -244,6 +252,7 @@ impl Server {
             () = failure(&mut webhooks) => return End::TaskFailed("the worker of webhooks"),
             () = failure(&mut retaining) => return End::TaskFailed("the deletion of what is old"),
             () = failure(&mut sandbox) => return End::TaskFailed("the sandbox"),
+            () = failure(&mut counting) => return End::TaskFailed("the keeping of figures"),
         }
         let grace = self.app.config.server.shutdown_grace;
         let drained = async {
@@ -254,21 +263,15 @@ impl Server {
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some attempts were still being sent; they go out at the next start");
         }
-        // Receipts are still taken while the connections end.
-        let ways = self.app.driver.channels.ways();
-        let closed = async {
-            for gate in &ways.gates {
-                gate.link.close().await;
-            }
-        };
-        if tokio::time::timeout(grace, closed).await.is_err() {
-            tracing::warn!("some links did not end their connections in time");
-        }
+        close_links(&self.app.driver, grace).await;
         // It has its own grace.
         finish(webhooks).await;
-        for task in [driving, retaining, sandbox, warming, unready] {
+        for task in [driving, retaining, sandbox, counting, warming, unready] {
             task.abort();
             finish(task).await;
+        }
+        if let Err(error) = self.app.driver.quality.flush(self.app.driver.store.as_ref()).await {
+            tracing::warn!(%error, "cannot keep the figures of the last seconds");
         }
         End::Asked
     }
@@ -298,6 +301,19 @@ async fn failure(task: &mut JoinHandle<()>) {
 async fn finish(task: JoinHandle<()>) {
     if !task.is_finished() {
         let _ = task.await;
+    }
+}
+
+/// Ends the links' connections in an orderly way; receipts are still taken meanwhile.
+async fn close_links(driver: &Driver, grace: Duration) {
+    let ways = driver.channels.ways();
+    let mut closing = JoinSet::new();
+    for gate in &ways.gates {
+        let gate = Arc::clone(gate);
+        closing.spawn(async move { gate.link.close().await });
+    }
+    if tokio::time::timeout(grace, closing.join_all()).await.is_err() {
+        tracing::warn!("some links did not end their connections in time");
     }
 }
 
@@ -344,6 +360,7 @@ async fn retain(app: Arc<App>) {
             answered_before: now.before(app.config.data.idempotency),
             receipts_before: now.before(app.config.engine.message_lifetime + RECEIPTS_LATE_MAX),
             early_before: now.before(EARLY_RECEIPTS_KEPT),
+            figures_before: FIGURES_KEPT.map(|kept| now.before(kept)),
         };
         let pause = match app.driver.store.purge(retention, PURGE_ROWS).await {
             Ok(0) => PURGE_IDLE,
@@ -363,6 +380,11 @@ const RECEIPTS_LATE_MAX: Duration = Duration::from_hours(24);
 /// A receipt overtakes the answer to its submit by seconds, and by minutes where a node that died
 /// in between has to report the hand-over first.
 const EARLY_RECEIPTS_KEPT: Duration = Duration::from_mins(10);
+
+/// Figures of minutes, hours and days are kept so long: for what is going on, for the last two
+/// weeks, and for comparing a month with that of the year before.
+const FIGURES_KEPT: [Duration; 3] =
+    [Duration::from_hours(2), Duration::from_hours(14 * 24), Duration::from_hours(400 * 24)];
 
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 

@@ -8,6 +8,7 @@
 
 mod account;
 mod carrier;
+mod figures;
 mod inbound;
 mod rows;
 pub mod sqlite;
@@ -27,6 +28,9 @@ use serde::{Deserialize, Serialize};
 pub use carrier::{
     CarrierKey, CarrierPart, CarrierReceipt, News, NewsEvent, Postponement, ReceiptReport,
     SubmitReport,
+};
+pub use figures::{
+    FigureKey, FigureQuery, FigureRow, FigureSum, Figures, FiguresBy, Period, WAITS, WAITS_S,
 };
 pub use inbound::{Concat, Inbound, InboundCampaign, InboundKey, InboundTaken, InboundView};
 pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
@@ -79,13 +83,13 @@ pub trait Store: Send + Sync {
     fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken>;
 
     /// Keeps what an account says about its user; `None` if it has no such message or
-    /// verification, else the link that carried it.
+    /// verification.
     fn convert(
         &self,
         account: AccountId,
         subject: Subject,
         conversion: Conversion,
-    ) -> Reply<'_, Option<String>>;
+    ) -> Reply<'_, Option<Converted>>;
 
     /// Wakes every machine that is due, at most `limit` of them.
     fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken>;
@@ -121,6 +125,13 @@ pub trait Store: Send + Sync {
 
     /// Adds an account's whole ledger up, which takes time: the sum is always the balance.
     fn audit(&self, account: AccountId) -> Reply<'_, Option<Balance>>;
+
+    /// Adds to the figures of what became of attempts. It is not repeated after an unknown commit:
+    /// figures may miss a few seconds, and count none twice.
+    fn add_figures(&self, rows: Vec<FigureRow>) -> Reply<'_, ()>;
+
+    /// Sums figures up: the newest period first, and in it what there was most of.
+    fn figures(&self, query: FigureQuery) -> Reply<'_, Vec<FigureSum>>;
 
     /// Returns a verification.
     fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>>;
@@ -430,6 +441,15 @@ pub struct Checked {
     pub effects: Effects,
 }
 
+/// A conversion that was kept.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The link that carried the code.
+    pub link: String,
+    /// What to do now.
+    pub effects: Effects,
+}
+
 /// Machines that were woken.
 #[derive(Clone, Debug, Default)]
 pub struct Woken {
@@ -475,6 +495,8 @@ pub struct Retention {
     pub receipts_before: Timestamp,
     /// Receipts that came before this and that nobody has claimed.
     pub early_before: Timestamp,
+    /// Figures of minutes, hours and days that began before these.
+    pub figures_before: [Timestamp; 3],
 }
 
 /// An account's money.

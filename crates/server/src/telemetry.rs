@@ -17,7 +17,7 @@ mod queue;
 mod scrub;
 
 pub use links::LinkFigures;
-pub use metrics::{LINK_LABEL_CHARACTERS_MAX, Label, METRICS_CONTENT_TYPE, Metrics};
+pub use metrics::{LINK_LABEL_CHARACTERS_MAX, Label, LinkStand, METRICS_CONTENT_TYPE, Metrics};
 pub use queue::{FLUSH_WAIT, LOG_QUEUE_LINES_MAX, LogGuard};
 pub use scrub::scrub;
 

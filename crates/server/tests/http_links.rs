@@ -338,6 +338,31 @@ async fn an_authority_of_ones_own_is_trusted_where_it_is_named_and_nowhere_else(
 }
 
 #[tokio::test]
+async fn what_a_handset_sends_is_told_to_whoever_has_the_number() {
+    let carrier = Receiver::start().await;
+    let url = carrier.url("/2010-04-01/Accounts/{user}/Messages.json");
+    let stage = Stage::start(&format!("profile = 'twilio'\nurl = '{url}'\nuser = 'AC'")).await;
+    let mut account = Receiver::start().await;
+    stage.set_inbound_url(account.url("/inbound")).await;
+    let url = stage.inbound_url("one");
+    let body = "MessageSid=SM9&From=%2B447700900991&To=12345&Body=Hello+%26+%E2%98%8E";
+    for _ in 0..2 {
+        let taken = stage.post(&url, FORM, body).await;
+        assert_eq!((taken.0, taken.1.as_str()), (StatusCode::OK, ""));
+    }
+    let seen = account.next().await;
+    assert_eq!(seen.param("text"), "Hello & ☎");
+    assert_eq!(seen.param("msisdn"), NUMBER.to_string());
+    account.assert_quiet().await;
+
+    for rubbish in ["", "From=me&To=12345&Body=x", "From=447700900991&Body=x", "{"] {
+        assert_eq!(stage.post(&url, FORM, rubbish).await.0, StatusCode::BAD_REQUEST, "{rubbish}");
+    }
+    let wrong = url.replace("/one/", "/two/");
+    assert_eq!(stage.post(&wrong, FORM, body).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn only_who_knows_the_path_may_report_and_rubbish_breaks_nothing() {
     let carrier = Receiver::start().await;
     let url = carrier.url("/sendsms");

@@ -127,8 +127,6 @@ async fn a_long_number_only_forwards() {
     let mut receiver = Receiver::start().await;
     let server = TestServer::start().await;
     listen(&server, json!({ "inbound_url": receiver.url("/in") })).await;
-    let numbers = format!("/accounts/{}/numbers", server.demo("account_id"));
-    server.admin_post(&numbers, json!({ "value": "+447700900000" })).await;
     let (status, _) = send(&server, "447700900000", "STOP").await;
     assert_eq!(status, StatusCode::OK);
     let seen = receiver.next().await;

@@ -13,6 +13,8 @@ mod checks;
 mod embedded;
 #[path = "store_contract/endings.rs"]
 mod endings;
+#[path = "store_contract/figures.rs"]
+mod figures;
 #[path = "store_contract/inbound.rs"]
 mod inbound;
 #[path = "store_contract/limits.rs"]
@@ -67,6 +69,9 @@ macro_rules! every_story {
             endings::as_many_are_woken_as_were_asked_for,
             endings::steps_and_expiry_come_in_order,
             endings::what_was_open_goes_on_after_a_reopening,
+            figures::figures_are_summed_up_by_what_is_asked_for,
+            figures::figures_of_several_nodes_add_up,
+            figures::old_figures_are_purged_each_in_its_time,
             inbound::a_stop_opts_out_of_its_campaign_and_is_told,
             inbound::a_start_opts_in_only_where_it_is_allowed,
             inbound::help_is_answered_once_in_a_while_for_nothing,
@@ -100,6 +105,7 @@ macro_rules! every_story {
             retention::what_an_account_wrote_of_an_erased_number_goes_with_it,
             retention::what_a_webhook_still_tells_of_is_not_purged,
             sends::a_conversion_does_not_move_the_stores_time,
+            sends::a_conversion_is_news_of_the_link_that_carried_the_code,
             sends::a_failed_send_hands_out_the_next_step,
             sends::a_lease_is_over_at_once_after_a_reopening,
             sends::a_leased_send_is_claimed_once_until_the_lease_runs_out,
@@ -107,6 +113,7 @@ macro_rules! every_story {
             sends::a_receipt_may_overtake_its_submit,
             sends::receipts_after_the_end_are_kept_and_set_nothing_off,
             sends::a_postponement_without_a_try_counts_none,
+            sends::what_a_receipt_told_of_is_not_sent_again,
             sends::what_was_withdrawn_is_never_claimed,
             sends::whoever_lost_the_lease_postpones_nothing,
             starts::a_repeated_message_is_charged_once,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use engine::wording::{self, AppendedLine, Segments, Template};
 use engine::{
-    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, PassedOver, SecretText,
-    SubmitOutcome,
+    Amount, AttemptId, Channel, Code, Decision, ErrorCode, Handover, PASSED_OVER_MAX, PassedOver,
+    SecretText, SubmitOutcome,
 };
 
 use super::gate::Gate;
@@ -58,11 +58,8 @@ pub(super) async fn run(
         expires_at: job.expires_at,
         timing,
     };
-    let mut passage = TriedLinks {
-        decision: Decision { route, passed_over: job.passed_over.clone() },
-        retry_after: None,
-        may_work_later: false,
-    };
+    let mut passage = TriedLinks::so_far(&job);
+    passage.decision.route = route;
     for gate in &links {
         let done = passage.try_link(driver, gate, &dispatch, parts).await;
         if in_flight.is_withdrawn() {
@@ -79,10 +76,9 @@ pub(super) async fn run(
             return Ok(());
         }
     }
-    if passage.may_work_later && job.tries < TRIES_MAX {
-        let TriedLinks { decision, retry_after, .. } = passage;
-        let passed_over = decision.passed_over;
-        return postpone(driver, &job, Postponed { tried: true, retry_after, passed_over }).await;
+    // What the operator holds back is not unreachable: it waits until it is worthless.
+    if passage.may_work_later && (job.tries < TRIES_MAX || passage.is_wanted) {
+        return postpone(driver, &job, passage).await;
     }
     let error = if passage.may_work_later { ErrorCode::UNREACHABLE } else { ErrorCode::UNROUTABLE };
     let last = links.last().map_or(NO_LINK, |gate| gate.link.name());
@@ -92,12 +88,17 @@ pub(super) async fn run(
 }
 
 /// What came of the links that were tried so far.
+#[derive(Default)]
 struct TriedLinks {
     decision: Decision,
     /// When the first of them can take something again, if any of them told.
     retry_after: Option<Duration>,
     /// Whether any of them did not refuse for good.
     may_work_later: bool,
+    /// Whether the operator holds any of them back.
+    is_wanted: bool,
+    /// Whether this is a try at all.
+    tried: bool,
 }
 
 /// A hand-over that came to an end.
@@ -108,6 +109,12 @@ struct Done {
 }
 
 impl TriedLinks {
+    /// What is known of an attempt before any link is tried.
+    fn so_far(job: &SendJob) -> Self {
+        let decision = Decision { route: None, passed_over: job.passed_over.clone() };
+        Self { decision, tried: true, ..Self::default() }
+    }
+
     /// Hands an attempt to a link; `None` if the next one is to be tried.
     async fn try_link(
         &mut self,
@@ -117,6 +124,7 @@ impl TriedLinks {
         parts: u8,
     ) -> Option<Done> {
         if let Err(shut) = gate.pass(driver.clock.now()) {
+            self.is_wanted |= shut.is_wanted;
             self.pass_over(gate, shut.reason, shut.retry_after, true);
             return None;
         }
@@ -144,11 +152,13 @@ impl TriedLinks {
             }
             Submission::LinkRefused(reason) => {
                 count("link_refused");
+                gate.take_back();
                 self.pass_over(gate, reason, None, false);
                 return None;
             }
             Submission::NotSent { reason, retry_after } => {
                 count("not_sent");
+                gate.take_back();
                 self.pass_over(gate, reason, retry_after, true);
                 return None;
             }
@@ -163,7 +173,12 @@ impl TriedLinks {
             (known, other) => known.or(other),
         };
         let link = gate.link.name().to_owned();
-        self.decision.passed_over.push(PassedOver { link, reason });
+        let entry = PassedOver { link, reason };
+        let told = &mut self.decision.passed_over;
+        // An attempt that waits long is passed over for the same reason again and again.
+        if told.len() < PASSED_OVER_MAX && !told.contains(&entry) {
+            told.push(entry);
+        }
     }
 }
 
@@ -214,27 +229,23 @@ async fn report(
 
 /// Puts back what could not even be tried, because too much is under way.
 pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), StoreError> {
-    let passed_over = job.passed_over.clone();
-    postpone(driver, job, Postponed { tried: false, retry_after: None, passed_over }).await
-}
-
-/// How an attempt came to be postponed.
-struct Postponed {
-    /// Whether any link was considered.
-    tried: bool,
-    /// When one can take something, if any of them told.
-    retry_after: Option<Duration>,
-    passed_over: Vec<PassedOver>,
+    postpone(driver, job, TriedLinks { tried: false, ..TriedLinks::so_far(job) }).await
 }
 
 /// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
-async fn postpone(driver: &Driver, job: &SendJob, how: Postponed) -> Result<(), StoreError> {
-    let Postponed { tried, retry_after, passed_over } = how;
+async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result<(), StoreError> {
     let backoff = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
-    let wait = retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, RETRY_MAX));
-    let due_at = driver.clock.now().after(wait);
-    let (attempt, tries) = (job.attempt, job.tries);
-    driver.store.postpone(Postponement { attempt, tries, tried, due_at, passed_over }).await
+    let longest = if passage.is_wanted { WANTED_MAX } else { RETRY_MAX };
+    let wait = passage.retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, longest));
+    let postponement = Postponement {
+        attempt: job.attempt,
+        tries: job.tries,
+        // What the operator holds back has not been tried.
+        tried: passage.tried && !passage.is_wanted,
+        due_at: driver.clock.now().after(wait).min(job.expires_at),
+        passed_over: passage.decision.passed_over,
+    };
+    driver.store.postpone(postponement).await
 }
 
 /// Returns what an attempt says: the text, or the transcript of the call with what a voice needs.
@@ -312,6 +323,8 @@ const RETRY_SOON: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// What the operator holds back looks again after so long at most: limits may have been lifted.
+const WANTED_MAX: Duration = Duration::from_mins(5);
 #[cfg(test)]
 mod tests {
     use engine::wording::AppHash;

@@ -51,6 +51,10 @@ pub(super) enum View {
     Fields,
     /// These columns of its items.
     Table(&'static [&'static str]),
+    /// These columns of what it has under a name.
+    Rows(&'static str, &'static [&'static str]),
+    /// Figures.
+    Stats,
     /// It says nothing itself.
     Done(&'static str),
     /// The answer to a check.
@@ -228,15 +232,18 @@ fn read_address(dir: &Path) -> Result<Address, Complaint> {
 
 /// Reads a file with one secret in it; `-` is standard input.
 pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, Complaint> {
+    let text = Zeroizing::new(read_text(path)?);
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// Reads a file; `-` is standard input.
+pub(super) fn read_text(path: &Path) -> Result<String, Complaint> {
     let read = if path == Path::new("-") {
         io::read_to_string(io::stdin())
     } else {
         std::fs::read_to_string(path)
     };
-    let text = read.map(Zeroizing::new);
-    let text = text
-        .map_err(|error| Complaint::File { path: path.to_owned(), problem: error.to_string() })?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    read.map_err(|error| Complaint::File { path: path.to_owned(), problem: error.to_string() })
 }
 
 fn root_cause(error: &reqwest::Error) -> String {

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use countersign::channels::switchboard::Reloaded;
 use countersign::config::{self, Config};
+use countersign::http::App;
 use countersign::server::{End, Server};
 use countersign::telemetry::{self, Metrics};
 use tokio::sync::watch;
@@ -19,7 +21,7 @@ use super::client::{ADDRESS_FILE, Address};
 use super::{complain, say};
 
 /// How the server is run.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Serve {
     /// The configuration file; see countersign.example.toml for every key.
     #[arg(long, env = "COUNTERSIGN_CONFIG", value_name = "FILE")]
@@ -63,26 +65,31 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error),
     };
-    runtime.block_on(listen(config, serve.demo_account, metrics))
+    runtime.block_on(listen(config, serve, metrics))
 }
 
-async fn listen(config: Config, demo_account: bool, metrics: Arc<Metrics>) -> ExitCode {
+async fn listen(config: Config, serve: &Serve, metrics: Arc<Metrics>) -> ExitCode {
     let dir = config.data.dir.clone();
     let admin = config.admin.enabled.then(|| config.admin.token_file.clone());
     let sandbox = config.sandbox.enabled;
-    let server = match Server::start_with(config, demo_account, metrics).await {
+    let leads_out = sandbox || !config.links.is_empty();
+    let server = match Server::start_with(config, serve.demo_account, metrics).await {
         Ok(server) => server,
         Err(error) => return complain(&format!("cannot start: {}", whole_story(&error))),
     };
+    let serve_again = serve.clone();
+    let read = move || Config::load(serve_again.config.as_deref(), environment(&serve_again));
+    server.app().switchboard.read_with(Box::new(read));
+    reload_at_hangup(Arc::clone(server.app()));
     if let Ok(address) = server.address() {
         let told = admin.map(|token_file| tell_address(&dir, address, &token_file));
         if let Some(Err(error)) = told {
             return complain(&format!("write {}: {error}", dir.join(ADDRESS_FILE).display()));
         }
         tracing::info!(listen = %address, "ready");
-        if !sandbox {
-            tracing::warn!("no carrier can be connected yet: nothing is sent without --sandbox");
-        } else if demo_account {
+        if !leads_out {
+            tracing::warn!("there is no [link.NAME] in the configuration, so nothing can be sent");
+        } else if sandbox && serve.demo_account {
             say(&try_this(&dir));
         }
     }
@@ -179,6 +186,29 @@ Try it in another terminal:
 Stop with Ctrl-C; everything is kept in {data}.
 "#
     )
+}
+
+/// Reads the configuration again at each SIGHUP.
+fn reload_at_hangup(app: Arc<App>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::warn!(%error, "a SIGHUP will not reload the configuration");
+            return;
+        }
+    };
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match app.switchboard.reload(&app.driver).await {
+                Ok(done) => {
+                    let Reloaded { added, changed, removed, needs_restart } = done;
+                    tracing::info!(?added, ?changed, ?removed, ?needs_restart, "reloaded");
+                }
+                Err(error) => tracing::error!(%error, "nothing is reloaded"),
+            }
+        }
+    });
 }
 
 /// Becomes true at SIGTERM or SIGINT.

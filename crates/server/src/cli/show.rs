@@ -1,6 +1,6 @@
 //! Shows answers to people: aligned fields and tables.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Complaint, View};
 
@@ -8,7 +8,9 @@ use super::client::{Complaint, View};
 pub(super) fn render(answer: &Value, view: &View) -> Result<String, Complaint> {
     match view {
         View::Fields => Ok(fields(answer)),
-        View::Table(columns) => Ok(table(answer, columns)),
+        View::Table(columns) => Ok(table(answer, "items", columns)),
+        View::Rows(name, columns) => Ok(table(answer, name, columns)),
+        View::Stats => Ok(stats(answer)),
         View::Done(text) => Ok(format!("{text}\n")),
         View::Verdict => verdict(answer),
     }
@@ -77,8 +79,34 @@ fn in_line(item: &Value) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn table(answer: &Value, columns: &[&str]) -> String {
-    let items = answer.get("items").and_then(Value::as_array);
+/// Rates become percents and waits seconds, in columns with short names.
+fn stats(answer: &Value) -> String {
+    let by = answer.get("by").and_then(Value::as_str).unwrap_or("name");
+    let items = answer.get("items").and_then(Value::as_array).into_iter().flatten();
+    let percent = |item: &Value, name: &str| {
+        let share = item.get(name).and_then(Value::as_f64);
+        share.map_or(Value::Null, |share| Value::from(format!("{:.1} %", share * 100.0)))
+    };
+    let row = |item: &Value| {
+        let mut row = item.as_object().cloned().unwrap_or_default();
+        row.insert(by.to_owned(), row.get("name").cloned().unwrap_or_default());
+        row.insert("rate".to_owned(), percent(item, "delivery_rate"));
+        row.insert("conversion".to_owned(), percent(item, "conversion_rate"));
+        let wait = item.get("median_wait_s").and_then(Value::as_f64);
+        let wait = wait.map_or(Value::Null, |wait| Value::from(format!("{wait:.1} s")));
+        row.insert("wait".to_owned(), wait);
+        Value::Object(row)
+    };
+    let rows: Vec<Value> = items.map(row).collect();
+    let is_each = rows.iter().any(|row| row.get("at").is_some());
+    let mut columns = if is_each { vec!["at"] } else { Vec::new() };
+    columns.push(by);
+    columns.extend(STATS_COLUMNS);
+    table(&json!({ "items": rows }), "items", &columns)
+}
+
+fn table(answer: &Value, name: &str, columns: &[&str]) -> String {
+    let items = answer.get(name).and_then(Value::as_array);
     let head = columns.iter().map(|column| column.to_uppercase()).collect();
     let row = |item: &Value| columns.iter().map(|column| cell(find(item, column))).collect();
     let rows: Vec<Vec<String>> =
@@ -117,14 +145,28 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.replace('\n', "\\n"),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
-        Value::Object(_) => value.to_string(),
+        Value::Object(_) => format!("({})", in_line(value)),
     }
 }
 
+const STATS_COLUMNS: [&str; 13] = [
+    "channel",
+    "receipts",
+    "attempts",
+    "accepted",
+    "rejected",
+    "delivered",
+    "failed",
+    "unknown",
+    "expired",
+    "rate",
+    "wait",
+    "converted",
+    "conversion",
+];
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -157,6 +199,28 @@ mod tests {
         checks      -
         state       verified
         ");
+    }
+
+    #[test]
+    fn figures_are_a_table_with_percents() {
+        let answer = json!({ "by": "country", "items": [{
+            "name": "GB", "channel": "sms", "receipts": "handset", "attempts": 1200,
+            "accepted": 1199, "rejected": 1, "delivered": 1100, "failed": 50, "unknown": 0,
+            "expired": 0, "converted": 900, "delivery_rate": 0.9167, "conversion_rate": 0.75,
+            "median_wait_s": 4.25,
+        }, { "name": "", "channel": "voice", "receipts": "none", "attempts": 0 }] });
+        insta::assert_snapshot!(render(&answer, &View::Stats).unwrap(), @r"
+        COUNTRY  CHANNEL  RECEIPTS  ATTEMPTS  ACCEPTED  REJECTED  DELIVERED  FAILED  UNKNOWN  EXPIRED  RATE    WAIT   CONVERTED  CONVERSION
+        GB       sms      handset   1200      1199      1         1100       50      0        0        91.7 %  4.2 s  900        75.0 %
+        -        voice    none      0         -         -         -          -       -        -        -       -      -          -
+        ");
+    }
+
+    #[test]
+    fn an_attempt_tells_why_links_were_passed_over() {
+        let passed = json!([{ "link": "a", "reason": "it is down" }]);
+        let answer = json!({ "attempts": [{ "link": "b", "passed_over": passed }] });
+        insta::assert_snapshot!(render(&answer, &View::Fields).unwrap(), @"attempts 1  link=b passed_over=(link=a reason=it is down)");
     }
 
     #[test]

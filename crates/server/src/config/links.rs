@@ -1,13 +1,14 @@
 //! The ways to carriers, and which attempts go which way: `[link.NAME]` and `[route.NAME]`.
 
 pub(super) mod http;
+pub(super) mod routes;
 pub(super) mod sip;
 pub(super) mod smpp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use engine::{AccountId, Amount, Channel, Price, PriceItem};
-use serde::Deserialize;
+use engine::{Amount, Price, PriceItem};
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::mistakes::ConfigMistakes;
@@ -23,8 +24,8 @@ pub struct LinkConfig {
     pub daily_max: Option<u64>,
     /// What the carrier takes for a part or a call, by destination.
     pub costs: Vec<Price>,
-    /// How far down the line its receipts come from.
-    pub receipts: Grade,
+    /// How far down the line its receipts come from; as is usual in each country if `None`.
+    pub receipts: Option<Grade>,
     /// What kind of link it is, with the settings of that kind.
     pub kind: LinkKind,
 }
@@ -33,7 +34,7 @@ pub struct LinkConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkKind {
     /// SMPP 3.4, with binds to a carrier's SMSC.
-    Smpp(smpp::SmppConfig),
+    Smpp(Box<smpp::SmppConfig>),
     /// The HTTP API of an aggregator.
     Http(Box<http::HttpConfig>),
     /// A SIP trunk.
@@ -41,7 +42,9 @@ pub enum LinkKind {
 }
 
 /// How much a carrier's receipt proves.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     /// The phone has confirmed the message.
@@ -62,61 +65,6 @@ impl Grade {
             Self::None => "none",
         }
     }
-}
-
-/// Which attempts go which way. What is empty restricts nothing.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RouteConfig {
-    /// Its name.
-    pub name: String,
-    /// Routes are looked at from the lowest order on; those of the same order by name.
-    pub order: i64,
-    /// The channel that it is for.
-    pub channel: Option<Channel>,
-    /// Destinations, as ISO 3166-1 alpha-2 codes in capitals.
-    pub countries: BTreeSet<String>,
-    /// Destinations, as leading digits without `+`.
-    pub prefixes: Vec<String>,
-    /// What the attempt is from.
-    pub senders: BTreeSet<SenderKind>,
-    /// Whose it is.
-    pub accounts: BTreeSet<AccountId>,
-    /// The links: those of the first tier share the attempts by weight, those of the next are for
-    /// what they cannot take.
-    pub tiers: Vec<Tier>,
-}
-
-/// Links that share attempts, each with its weight.
-pub type Tier = Vec<(String, u32)>;
-
-/// What a message is from, as far as routes tell them apart.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum SenderKind {
-    /// A national short code.
-    ShortCode,
-    /// A number in international form.
-    LongNumber,
-    /// A name.
-    Alphanumeric,
-}
-
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawRoute {
-    order: Option<i64>,
-    channel: Option<String>,
-    #[serde(default)]
-    countries: Vec<String>,
-    #[serde(default)]
-    prefixes: Vec<String>,
-    #[serde(default)]
-    senders: BTreeSet<SenderKind>,
-    #[serde(default)]
-    accounts: BTreeSet<u32>,
-    links: Vec<String>,
 }
 
 /// What all kinds of links have.
@@ -184,6 +132,10 @@ pub(super) fn resolve_links(
             settings.mistakes.add(format!("link.{name}"), NAME);
             continue;
         }
+        if name == SANDBOX {
+            settings.mistakes.add(format!("link.{name}"), "is the name of the sandbox's own link");
+            continue;
+        }
         if let Some(link) = resolve_link(keys, &mut settings) {
             links.insert(name, link);
         }
@@ -198,7 +150,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let common: Table = COMMON_KEYS.iter().filter_map(|key| keys.remove_entry(*key)).collect();
     let common: RawCommon = settings.read(common)?;
     let kind = match common.kind.as_str() {
-        "smpp" => smpp::resolve(keys, settings).map(LinkKind::Smpp),
+        "smpp" => smpp::resolve(keys, settings).map(Box::new).map(LinkKind::Smpp),
         "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
         "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
         "" => {
@@ -218,14 +170,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     if !matches!(network.len(), 5 | 6) || !network.bytes().all(|b| b.is_ascii_digit()) {
         settings.wrong("network", format!("is `{network}`; must be MCC and MNC, like `310004`"));
     }
-    Some(LinkConfig {
-        network,
-        per_s,
-        daily_max,
-        costs,
-        receipts: common.receipts.unwrap_or_default(),
-        kind: kind?,
-    })
+    Some(LinkConfig { network, per_s, daily_max, costs, receipts: common.receipts, kind: kind? })
 }
 
 /// Tells the links where carriers reach this server, which some cannot do without.
@@ -273,92 +218,6 @@ fn costs(written: &[String], settings: &mut Settings<'_>) -> Vec<Price> {
     prices
 }
 
-/// Resolves all routes, in the order in which they are looked at.
-pub(super) fn resolve_routes(
-    raw: BTreeMap<String, RawRoute>,
-    links: &BTreeMap<String, LinkConfig>,
-    mistakes: &mut ConfigMistakes,
-) -> Vec<RouteConfig> {
-    let mut routes: Vec<RouteConfig> = raw
-        .into_iter()
-        .filter_map(|(name, raw)| {
-            let place = format!("route.{name}");
-            let mut wrong = |key: &str, problem: String| {
-                mistakes.add(format!("{place}.{key}"), problem);
-            };
-            resolve_route(name, raw, links, &mut wrong)
-        })
-        .collect();
-    routes.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
-    routes
-}
-
-fn resolve_route(
-    name: String,
-    raw: RawRoute,
-    links: &BTreeMap<String, LinkConfig>,
-    wrong: &mut impl FnMut(&str, String),
-) -> Option<RouteConfig> {
-    let channel = match raw.channel.as_deref() {
-        None => None,
-        Some("sms") => Some(Channel::Sms),
-        Some("voice") => Some(Channel::Voice),
-        Some(other) => {
-            wrong("channel", format!("is `{other}`; must be `sms` or `voice`"));
-            None
-        }
-    };
-    for code in &raw.countries {
-        if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_uppercase()) {
-            wrong("countries", format!("names `{code}`; must be ISO 3166-1 codes, like `DE`"));
-        }
-    }
-    for prefix in &raw.prefixes {
-        if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit()) {
-            wrong("prefixes", format!("names `{prefix}`; must be leading digits without `+`"));
-        }
-    }
-    let mut tiers = Vec::new();
-    for text in &raw.links {
-        match tier(text) {
-            Some(tier) => {
-                for (link, _) in tier.iter().filter(|(link, _)| !links.contains_key(link)) {
-                    if link != SANDBOX {
-                        wrong("links", format!("names `{link}`, and there is no [link.{link}]"));
-                    }
-                }
-                tiers.push(tier);
-            }
-            None => wrong("links", format!("names `{text}`; must be {TIER}")),
-        }
-    }
-    if tiers.is_empty() {
-        wrong("links", format!("is empty; must be {TIER}"));
-        return None;
-    }
-    Some(RouteConfig {
-        name,
-        order: raw.order.unwrap_or(ORDER),
-        channel,
-        countries: raw.countries.into_iter().collect(),
-        prefixes: raw.prefixes,
-        senders: raw.senders,
-        accounts: raw.accounts.into_iter().map(AccountId).collect(),
-        tiers,
-    })
-}
-
-/// Reads `one`, `one two` or `one:70 two:30`.
-fn tier(text: &str) -> Option<Tier> {
-    let member = |word: &str| {
-        let (name, weight) = word.split_once(':').unwrap_or((word, "1"));
-        let weight = weight.parse().ok().filter(|weight| (1..=WEIGHT_MAX).contains(weight))?;
-        is_name(name).then(|| (name.to_owned(), weight))
-    };
-    let tier: Option<Tier> = text.split_whitespace().map(member).collect();
-    tier.filter(|tier| !tier.is_empty())
-}
-
 /// Names become labels and words of the command line.
 fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -372,18 +231,76 @@ const COMMON_KEYS: [&str; 6] = ["kind", "network", "per_s", "daily_max", "costs"
 const KINDS: &str = "`smpp`, `http`, `sip`";
 const NAME: &str = "must be a name of 1 to 32 letters, digits, `-` and `_`";
 const NAME_CHARACTERS_MAX: usize = 32;
-const TIER: &str = "names of links, each with a weight if need be, like `one:70 two:30`";
 const COST: &str = "an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`";
 
 /// Far more than anyone has carriers; each holds connections and a thread's attention.
 const LINKS_MAX: usize = 64;
 
-const WEIGHT_MAX: u32 = 1000;
 const PER_S: (i64, i64, &str) = (1, 100_000, "hand-overs a second");
 const DAILY_MAX: (i64, i64, &str) = (0, 1_000_000_000, "hand-overs a day");
 
 /// MCC 001 is for tests (ITU-T E.212): no network is known.
 const NO_NETWORK: &str = "00101";
 
-/// The order of a route that tells none.
-const ORDER: i64 = 100;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_of_a_link_is_told() {
+        let file = "
+            ['n n']
+            kind = 'sip'
+            [sandbox]
+            kind = 'sip'
+            [unkind]
+            per_s = 5
+            [fax]
+            kind = 'fax'
+            network = '1'
+            [limits]
+            kind = 'smpp'
+            hosts = ['smsc.example:2775']
+            system_id = 'us'
+            password_file = 'none'
+            per_s = 0
+            daily_max = -1
+            costs = ['44=0.03', '44', 'fax:1=2', '+44=1', '=-1', '=x']
+            [grade]
+            kind = 'sip'
+            receipts = 'platinum'";
+        let mut mistakes = ConfigMistakes::default();
+        let links = resolve_links(toml::from_str(file).unwrap(), &mut mistakes);
+        assert_eq!(links.keys().collect::<Vec<_>>(), ["limits"], "only it is of a kind");
+        insta::assert_snapshot!(mistakes, @r"
+        the configuration has 13 mistakes
+          link.fax.kind: is `fax`; must be one of `smpp`, `http`, `sip`
+          link.fax.network: is `1`; must be MCC and MNC, like `310004`
+          link.grade: unknown variant `platinum`, expected one of `handset`, `carrier`, `none`
+          link.limits.per_s: is 0; must be 1 to 100000 hand-overs a second
+          link.limits.daily_max: is -1; must be 0 to 1000000000 hand-overs a day
+          link.limits.costs: names `44`; must be an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`
+          link.limits.costs: names `fax:1=2`; must be an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`
+          link.limits.costs: names `+44=1`; must be an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`
+          link.limits.costs: names `=-1`; must be an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`
+          link.limits.costs: names `=x`; must be an amount by leading digits, like `44=0.031`, `sms:1=0.0075` or `=0.05`
+          link.n n: must be a name of 1 to 32 letters, digits, `-` and `_`
+          link.sandbox: is the name of the sandbox's own link
+          link.unkind.kind: is missing; must be one of `smpp`, `http`, `sip`
+        ");
+    }
+
+    #[test]
+    fn the_network_is_mcc_and_mnc() {
+        for (network, fits) in [("00101", true), ("310004", true), ("3100045", false), ("", false)]
+        {
+            let mut mistakes = ConfigMistakes::default();
+            let file = format!(
+                "[a]\nkind = 'smpp'\nhosts = ['smsc.example:2775']\nsystem_id = 'us'\n\
+                 password_file = 'none'\nnetwork = '{network}'"
+            );
+            resolve_links(toml::from_str(&file).unwrap(), &mut mistakes);
+            assert_eq!(mistakes.is_empty(), fits, "{network}: {mistakes}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::links::RawRoute;
+use super::links::routes::RawRoute;
 use super::sections::{ConversionBody, LogFormat, LogLevel, UnconfirmedThen, WebhookSchedule};
 use super::voice::RawVoice;
 

@@ -30,7 +30,8 @@ pub(super) fn resolve(
 ) -> Config {
     let data = data(raw.data, seal_keys, mistakes);
     let mut links = links::resolve_links(raw.link, mistakes);
-    let routes = links::resolve_routes(raw.route, &links, mistakes);
+    let is_link = |name: &str| links.contains_key(name);
+    let routes = links::routes::resolve_routes(raw.route, &is_link, mistakes);
     let server = server(raw.server, mistakes);
     links::tell_public_url(&mut links, server.public_url.as_ref(), mistakes);
     let limits = limits(raw.limits, mistakes);

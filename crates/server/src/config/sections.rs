@@ -8,7 +8,8 @@ use std::time::Duration;
 use engine::{Then, Unconfirmed};
 use serde::Deserialize;
 
-use super::links::{LinkConfig, RouteConfig};
+use super::links::LinkConfig;
+use super::links::routes::RouteConfig;
 use super::network::Network;
 use super::voice::VoiceConfig;
 use crate::seal::KeyRing;

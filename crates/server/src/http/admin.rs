@@ -3,12 +3,16 @@
 mod accounts;
 mod answer;
 mod keys;
+mod links;
 mod messages;
 mod money;
 mod numbers;
+mod passage;
 mod problem;
 mod recipients;
+mod routes;
 mod settings;
+mod stats;
 mod status;
 mod templates;
 mod verifications;
@@ -109,6 +113,14 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(messages::show_message))
         .routes(routes!(webhooks::list_dead_webhooks))
         .routes(routes!(webhooks::replay_webhook))
+        .routes(routes!(links::list_links))
+        .routes(routes!(links::show_link))
+        .routes(routes!(links::pause_link))
+        .routes(routes!(links::resume_link))
+        .routes(routes!(links::drain_link))
+        .routes(routes!(links::reload))
+        .routes(routes!(routes::list_routes, routes::put_routes, routes::reset_routes))
+        .routes(routes!(stats::show_stats))
         .routes(routes!(status::show_status))
 }
 

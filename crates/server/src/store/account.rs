@@ -246,6 +246,15 @@ pub enum ConfigChange {
         /// The sealed value.
         sealed: Vec<u8>,
     },
+    /// Keeps what an operator set while the server ran, under a name.
+    PutSetting {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Forgets what was kept under a name.
+    DropSetting(String),
 }
 
 /// Everything that operators set up.
@@ -267,4 +276,6 @@ pub struct DirectoryRows {
     pub barred: Vec<BarredNumber>,
     /// The named secrets of the server, sealed.
     pub secrets: Vec<(String, Vec<u8>)>,
+    /// What was set while the server ran, by name.
+    pub settings: Vec<(String, String)>,
 }

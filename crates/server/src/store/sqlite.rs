@@ -8,7 +8,9 @@ mod caches;
 mod carriers;
 mod checkpoint;
 mod config;
+mod figures;
 mod inbound;
+mod lanes;
 mod load;
 mod machines;
 mod news;
@@ -23,33 +25,32 @@ mod writer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
 };
 use rusqlite::Connection;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Credit, DeadWebhook, DirectoryRows, Due, Effects, IdempotencyKey, Inbound, InboundTaken,
-    MessageView, Postponement, ReceiptReport, Reply, Retention, SendJob, Settlement, StartMessage,
-    StartVerification, Started, Store, StoreError, SubmitReport, VerificationView, WebhookJob,
-    Woken,
+    Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
+    IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
+    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
 use checkpoint::Checkpointer;
+use lanes::{Lane, Lanes, NoRoom};
 use read::Readers;
-use writer::{Job, Operation, Tx, Writer};
+use writer::{Operation, Tx, Writer};
 
 /// How the store is run.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
-    /// How many operations may wait; further ones are refused.
+    /// How many operations may wait in each of the two lanes; further ones are refused.
     pub queue_max: usize,
     /// How many operations share one transaction at most.
     pub batch_max: usize,
@@ -90,8 +91,7 @@ pub type CommitObserver = Box<dyn Fn(CommitFigures) + Send>;
 
 /// The embedded store.
 pub struct SqliteStore {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    depth: Arc<AtomicUsize>,
+    lanes: Arc<Lanes>,
     readers: Readers,
     writer: Option<std::thread::JoinHandle<()>>,
     _dir: LockedDir,
@@ -150,16 +150,14 @@ impl SqliteStore {
         migrate(&connection)?;
         outbox::release_leases(&connection)?;
         let caches = Caches::rebuild(&connection, now, options.rate_history)?;
-        let (queue, inbox) = mpsc::channel(options.queue_max);
-        let depth = Arc::new(AtomicUsize::new(0));
+        let lanes = Arc::new(Lanes::new(options.queue_max));
         let checkpointer = Checkpointer::start(&path, &options)?;
         let readers = Readers::new(path, options.readers_max);
         let writer = Writer {
             connection,
             caches,
             sealer,
-            inbox,
-            depth: Arc::clone(&depth),
+            lanes: Arc::clone(&lanes),
             batch_max: options.batch_max,
             rate_history: options.rate_history,
             observer,
@@ -170,30 +168,46 @@ impl SqliteStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(unavailable)?;
-        Ok(Self { queue: Some(queue), depth, readers, writer: Some(writer), _dir: dir })
+        Ok(Self { lanes, readers, writer: Some(writer), _dir: dir })
     }
 
-    /// Queues an operation and answers once its batch is durable. `now` is the time as the caller
-    /// knows it, [`UNTIMED`] if it tells none: it becomes the time of all that follows.
+    /// Queues an urgent operation and answers once its batch is durable. `now` is the time as the
+    /// caller knows it, [`UNTIMED`] if it tells none: it becomes the time of all that follows.
     fn write<T: Send + 'static>(
         &self,
         now: Timestamp,
         call: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
+        self.write_in(Lane::Urgent, now, call)
+    }
+
+    /// Queues an operation that others may pass. Whatever must come after an urgent one, or before
+    /// it, waits for its answer first.
+    fn write_later<T: Send + 'static>(
+        &self,
+        now: Timestamp,
+        call: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        self.write_in(Lane::Later, now, call)
+    }
+
+    fn write_in<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        call: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Operation::new(now, call, reply));
-        // Counted first: the writer may be done with it before this line would be reached again.
-        self.depth.fetch_add(1, Ordering::Relaxed);
-        let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => None,
-            Some(Err(TrySendError::Full(_))) => Some(StoreError::Busy { retry_after: BUSY_RETRY }),
-            Some(Err(TrySendError::Closed(_))) | None => Some(StoreError::Stopped),
+        let error = match self.lanes.push(lane, Box::new(Operation::new(now, call, reply))) {
+            Ok(()) => {
+                let answer =
+                    async move { answer.await.unwrap_or_else(|_| Err(StoreError::Stopped)) };
+                return Box::pin(answer);
+            }
+            Err(NoRoom::Full) => StoreError::Busy { retry_after: BUSY_RETRY },
+            Err(NoRoom::Closed) => StoreError::Stopped,
         };
-        if let Some(error) = refused {
-            self.depth.fetch_sub(1, Ordering::Relaxed);
-            return Box::pin(async { Err(error) });
-        }
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Stopped)) })
+        Box::pin(async { Err(error) })
     }
 
     /// Deletes rows, so few in one operation that nobody has to wait for it.
@@ -201,7 +215,7 @@ impl SqliteStore {
         let mut gone = 0;
         for few in rows.chunks(DELETED_MAX) {
             let few = few.to_vec();
-            gone += self.write(UNTIMED, move |tx| retention::delete(tx, &few)).await?;
+            gone += self.write_later(UNTIMED, move |tx| retention::delete(tx, &few)).await?;
         }
         Ok(gone)
     }
@@ -209,8 +223,8 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // Closing the queue lets the writer commit what waits and then end.
-        self.queue = None;
+        // The writer commits what waits and then ends.
+        self.lanes.close();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -251,15 +265,15 @@ impl Store for SqliteStore {
     }
 
     fn receipt(&self, report: ReceiptReport) -> Reply<'_, Effects> {
-        self.write(report.now, move |tx| carriers::receipt(tx, &report))
+        self.write_later(report.now, move |tx| carriers::receipt(tx, &report))
     }
 
     fn carrier_receipt(&self, receipt: CarrierReceipt) -> Reply<'_, Effects> {
-        self.write(receipt.now, move |tx| carriers::carrier_receipt(tx, &receipt))
+        self.write_later(receipt.now, move |tx| carriers::carrier_receipt(tx, &receipt))
     }
 
     fn inbound(&self, inbound: Inbound) -> Reply<'_, InboundTaken> {
-        self.write(inbound.now, move |tx| inbound::take(tx, &inbound))
+        self.write_later(inbound.now, move |tx| inbound::take(tx, &inbound))
     }
 
     fn convert(
@@ -267,9 +281,9 @@ impl Store for SqliteStore {
         account: AccountId,
         subject: Subject,
         conversion: Conversion,
-    ) -> Reply<'_, Option<String>> {
+    ) -> Reply<'_, Option<Converted>> {
         // What the account says happened at some time must not move the store's own time.
-        self.write(UNTIMED, move |tx| machines::convert(tx, account, subject, conversion))
+        self.write_later(UNTIMED, move |tx| machines::convert(tx, account, subject, conversion))
     }
 
     fn wake(&self, now: Timestamp, limit: usize) -> Reply<'_, Woken> {
@@ -281,11 +295,11 @@ impl Store for SqliteStore {
     }
 
     fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>> {
-        self.write(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
+        self.write_later(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
     fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()> {
-        self.write(UNTIMED, move |tx| webhooks::settle(tx, id, tries, &settlement))
+        self.write_later(UNTIMED, move |tx| webhooks::settle(tx, id, tries, &settlement))
     }
 
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
@@ -293,11 +307,11 @@ impl Store for SqliteStore {
     }
 
     fn replay_webhook(&self, id: i64, now: Timestamp) -> Reply<'_, bool> {
-        self.write(now, move |tx| webhooks::replay(tx, id))
+        self.write_later(now, move |tx| webhooks::replay(tx, id))
     }
 
     fn change(&self, change: ConfigChange, now: Timestamp) -> Reply<'_, ()> {
-        self.write(now, move |tx| config::change(tx, &change))
+        self.write_later(now, move |tx| config::change(tx, &change))
     }
 
     fn directory(&self) -> Reply<'_, DirectoryRows> {
@@ -305,7 +319,7 @@ impl Store for SqliteStore {
     }
 
     fn credit(&self, credit: Credit) -> Reply<'_, Option<Amount>> {
-        self.write(credit.now, move |tx| config::credit(tx, &credit))
+        self.write_later(credit.now, move |tx| config::credit(tx, &credit))
     }
 
     fn balance(&self, account: AccountId) -> Reply<'_, Option<Amount>> {
@@ -314,6 +328,14 @@ impl Store for SqliteStore {
 
     fn audit(&self, account: AccountId) -> Reply<'_, Option<Balance>> {
         self.readers.read(move |connection| config::audit(connection, account))
+    }
+
+    fn add_figures(&self, rows: Vec<FigureRow>) -> Reply<'_, ()> {
+        self.write_later(UNTIMED, move |tx| figures::add(tx, &rows))
+    }
+
+    fn figures(&self, query: FigureQuery) -> Reply<'_, Vec<FigureSum>> {
+        self.readers.read(move |connection| figures::sums(connection, query))
     }
 
     fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>> {
@@ -352,7 +374,7 @@ impl Store for SqliteStore {
             let holders =
                 self.readers.read(move |connection| retention::holders(connection, number));
             let holders = holders.await?;
-            self.write(now, move |tx| retention::erase(tx, number, &holders)).await
+            self.write_later(now, move |tx| retention::erase(tx, number, &holders)).await
         })
     }
 
@@ -361,7 +383,7 @@ impl Store for SqliteStore {
     }
 
     fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
+        self.lanes.depth()
     }
 }
 
@@ -409,10 +431,11 @@ fn unavailable(error: impl ToString) -> StoreError {
 pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("sqlite/schema.sql"),
     include_str!("sqlite/carriers.sql"),
     include_str!("sqlite/inbound.sql"),
+    include_str!("sqlite/operating.sql"),
 ];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.
@@ -431,4 +454,4 @@ const DELETED_MAX: usize = 25;
 const CACHE_KIB: i64 = 16 * 1024;
 
 /// More than there are statements, so that none is ever prepared twice.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 96;

@@ -71,6 +71,9 @@ pub struct Metrics {
     answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     throttles: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
+    link_standing: Family<StandingLabels, Gauge>,
+    link_in_flight: Family<LinkLabels, Gauge>,
+    link_today: Family<LinkLabels, Gauge>,
     crowded_out: Family<ResultLabels, Counter>,
     commit_turns: Histogram,
     commit_seconds: Histogram,
@@ -125,6 +128,28 @@ struct LinkLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandingLabels {
+    link: Label,
+    standing: Label,
+    control: Label,
+}
+
+/// How one link stands, for the collector.
+#[derive(Clone, Debug)]
+pub struct LinkStand {
+    /// The link.
+    pub link: Label,
+    /// Whether it works: `up`, `down` and so on.
+    pub standing: &'static str,
+    /// Whether the operator lets it be used.
+    pub control: &'static str,
+    /// How many hand-overs wait for the carrier's answer.
+    pub in_flight: i64,
+    /// How many hand-overs there were today.
+    pub today: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: Label,
 }
@@ -165,6 +190,9 @@ impl Metrics {
             answer_seconds: Family::new_with_constructor(seconds),
             throttles: Family::default(),
             outcomes: Family::default(),
+            link_standing: Family::default(),
+            link_in_flight: Family::default(),
+            link_today: Family::default(),
             crowded_out: Family::default(),
             commit_turns: Histogram::new(exponential_buckets(1.0, 2.0, BUCKETS)),
             commit_seconds: seconds(),
@@ -193,6 +221,10 @@ impl Metrics {
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
         r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
+        r.register("link_standing", "1 for how a link stands", self.link_standing.clone());
+        let in_flight = self.link_in_flight.clone();
+        r.register("link_in_flight", "Hand-overs that wait for an answer", in_flight);
+        r.register("link_today", "Hand-overs since midnight UTC", self.link_today.clone());
         let seconds = self.answer_seconds.clone();
         r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
         r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
@@ -263,6 +295,22 @@ impl Metrics {
     pub fn time_to_submit(&self, link: &Label, elapsed: Duration) {
         let labels = LinkLabels { link: link.clone() };
         self.submit_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// All links are as told; those that are not told of are gone.
+    pub fn links(&self, links: impl Iterator<Item = LinkStand>) {
+        self.link_standing.clear();
+        self.link_in_flight.clear();
+        self.link_today.clear();
+        for told in links {
+            let LinkStand { link, standing, control, in_flight, today } = told;
+            let (standing, control) = (standing.into(), control.into());
+            let labels = StandingLabels { link: link.clone(), standing, control };
+            self.link_standing.get_or_create(&labels).set(1);
+            let labels = LinkLabels { link };
+            self.link_in_flight.get_or_create(&labels).set(in_flight);
+            self.link_today.get_or_create(&labels).set(today);
+        }
     }
 
     /// The figures of a link's connections.
@@ -355,6 +403,15 @@ mod tests {
         metrics.commit(7, Duration::from_millis(2));
         metrics.store_queue(5);
         metrics.log_lines_dropped().inc_by(4);
+        let gone = LinkStand {
+            link: Label::link("gone"),
+            standing: "down",
+            control: "running",
+            in_flight: 1,
+            today: 2,
+        };
+        metrics.links([gone.clone()].into_iter());
+        metrics.links([LinkStand { link, standing: "up", ..gone }].into_iter());
         let text = metrics.encode();
         for line in [
             r#"countersign_http_requests_total{door="vonage",status="2xx"} 2"#,
@@ -372,10 +429,14 @@ mod tests {
             "countersign_store_commit_seconds_count 1",
             "countersign_store_queue_turns 5",
             "countersign_log_lines_dropped_total 4",
+            r#"countersign_link_standing{link="north",standing="up",control="running"} 1"#,
+            r#"countersign_link_in_flight{link="north"} 1"#,
+            r#"countersign_link_today{link="north"} 2"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
         }
+        assert!(!text.contains("gone"), "{text}");
     }
 
     #[test]

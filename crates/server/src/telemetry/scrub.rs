@@ -14,7 +14,17 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
     if text.chars().filter(|c| c.is_numeric()).nth(RUN_DIGITS_MIN - 1).is_none() {
         return Cow::Borrowed(text);
     }
-    let blots = find_runs(text);
+    // What is encoded may also be meant as it stands: the digits of `%30` can begin a run.
+    match blot(text, find_runs(text, next_atom)) {
+        Cow::Borrowed(text) => blot(text, find_runs(text, next_character)),
+        Cow::Owned(text) => match blot(&text, find_runs(&text, next_character)) {
+            Cow::Borrowed(_) => Cow::Owned(text),
+            Cow::Owned(clean) => Cow::Owned(clean),
+        },
+    }
+}
+
+fn blot(text: &str, blots: Vec<Range<usize>>) -> Cow<'_, str> {
     if blots.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -91,11 +101,11 @@ fn is_id(value: &str) -> bool {
         }
 }
 
-/// The byte ranges of all digits that belong to a run.
-fn find_runs(text: &str) -> Vec<Range<usize>> {
+/// The byte ranges of all digits that belong to a run, in a text that is read in such pieces.
+fn find_runs(text: &str, next: fn(&str) -> Option<(Class, usize)>) -> Vec<Range<usize>> {
     let (mut found, mut run): (Vec<Range<usize>>, Vec<Range<usize>>) = (Vec::new(), Vec::new());
     let (mut position, mut gap) = (0, 0);
-    while let Some((class, length)) = text.get(position..).and_then(next_atom) {
+    while let Some((class, length)) = text.get(position..).and_then(next) {
         match class {
             Class::Digit => {
                 run.push(position..position + length);
@@ -126,7 +136,13 @@ enum Class {
     Other,
 }
 
-/// What the text starts with, and how many bytes that takes.
+/// The text's first character as it stands, and how many bytes it takes.
+fn next_character(rest: &str) -> Option<(Class, usize)> {
+    let first = rest.chars().next()?;
+    Some((classify(first), first.len_utf8()))
+}
+
+/// What the text starts with, decoded, and how many bytes that takes.
 fn next_atom(rest: &str) -> Option<(Class, usize)> {
     let first = rest.chars().next()?;
     let encoded = match first {
@@ -286,6 +302,11 @@ mod tests {
     fn integers_pass_by_field_and_size() {
         assert!(is_plain_integer("anything", 999) && !is_plain_integer("anything", 1000));
         assert!(is_plain_integer("count", 999_999) && !is_plain_integer("count", 1_000_000));
+    }
+
+    #[test]
+    fn a_run_that_begins_inside_of_an_encoded_digit_is_seen() {
+        assert_eq!(scrub("%30٤٤A"), "%••••A");
     }
 
     proptest! {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::channels::Link;
-use countersign::channels::http::callback::receipts_url;
+use countersign::channels::http::callback::{inbound_url, receipts_url};
 use countersign::config::Config;
+use countersign::directory::DirectoryError;
 use countersign::driver::MessageRequest;
 use countersign::http::App;
 use countersign::server::{End, Server};
-use countersign::store::Notify;
+use countersign::store::{ConfigChange, Notify};
 use countersign::telemetry::Metrics;
 use engine::{
-    AccountId, ErrorCode, MessageId, MessageRecord, MessageStatus, Numbering, Originator,
+    AccountId, Amount, ErrorCode, MessageId, MessageRecord, MessageStatus, Numbering, Originator,
     PhoneNumber, Receipt, ReceiptStatus, SecretText, Subject,
 };
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -152,6 +153,22 @@ impl Stage {
     /// Where a link's reports are received, as its carrier knows it.
     pub(crate) fn dlr_url(&self, link: &str) -> String {
         receipts_url(PUBLIC_URL, link, self.app.driver.directories.secrets())
+    }
+
+    /// Where a link's carrier brings what handsets send.
+    pub(crate) fn inbound_url(&self, link: &str) -> String {
+        inbound_url(PUBLIC_URL, link, self.app.driver.directories.secrets())
+    }
+
+    /// Has the demo account told of what handsets send.
+    pub(crate) async fn set_inbound_url(&self, url: String) {
+        let changed = self.app.driver.directories.change(|directory| {
+            let mut account = directory.rows.accounts[0].clone();
+            account.settings.inbound_url = Some(url);
+            let put = ConfigChange::PutAccount { account, credit: Amount::ZERO };
+            Ok::<_, DirectoryError>((vec![put], ()))
+        });
+        changed.await.unwrap();
     }
 
     pub(crate) async fn get(&self, url: &str) -> (StatusCode, String) {

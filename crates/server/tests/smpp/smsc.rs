@@ -254,14 +254,14 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAccep
 
 async fn serve(stream: impl AsyncRead + AsyncWrite, shared: Arc<Shared>) {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let (out, mut to_write) = mpsc::unbounded_channel::<Vec<u8>>();
+    let (sender, mut to_write) = mpsc::unbounded_channel::<Vec<u8>>();
+    // The story ends a connection by dropping the sender that the state has.
+    let out = sender.downgrade();
     let connection = {
         let mut state = shared.state();
-        state.connections.push(Connection { kind: None, out: out.clone() });
+        state.connections.push(Connection { kind: None, out: sender });
         state.connections.len() - 1
     };
-    // The story ends a connection by dropping the sender that the state has.
-    let out = out.downgrade();
     let mut input = Vec::new();
     loop {
         tokio::select! {
@@ -333,7 +333,17 @@ fn handle(
             answer(Status::ROK, Body::UnbindResp);
             return false;
         }
-        _ => {}
+        Body::BindResp(..)
+        | Body::Outbind(_)
+        | Body::SubmitSmResp(_)
+        | Body::DeliverSm(_)
+        | Body::DataSm(_)
+        | Body::DataSmResp(_)
+        | Body::EnquireLinkResp
+        | Body::UnbindResp
+        | Body::GenericNack
+        | Body::AlertNotification(_)
+        | Body::Other { .. } => {}
     }
     true
 }

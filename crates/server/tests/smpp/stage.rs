@@ -101,15 +101,20 @@ impl Stage {
         &self.app
     }
 
-    /// Asks the 2FA API to send a PIN; answers the message's id as the API tells it.
+    /// Has the 2FA API send a PIN; answers the message's id as the API tells it.
     pub(crate) async fn send_pin(&self, to: &str, pin: &str) -> String {
+        let message = self.ask_for_pin(to, pin).await;
+        assert_eq!(message["status"], "0", "{message}");
+        message["message-id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks the 2FA API to send a PIN; answers what it tells of the first part.
+    pub(crate) async fn ask_for_pin(&self, to: &str, pin: &str) -> Value {
         let (key, secret) = (self.demo("api_key"), self.demo("api_secret"));
         let query = [("api_key", key.as_str()), ("api_secret", &secret), ("to", to), ("pin", pin)];
         let request = self.client.post(format!("{}/sc/us/2fa/json", self.url)).form(&query);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        let message = &answer["messages"][0];
-        assert_eq!(message["status"], "0", "{answer}");
-        message["message-id"].as_str().unwrap().to_owned()
+        answer["messages"][0].clone()
     }
 
     /// Starts a verification over a preset workflow.

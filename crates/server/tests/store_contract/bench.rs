@@ -380,5 +380,11 @@ pub(crate) const TEXT: &str = "Your Acme PIN is 7362514.";
 
 /// A purge of all that is older than `at`, or was never claimed by then.
 pub(crate) fn everything_before(at: Timestamp) -> Retention {
-    Retention { ended_before: at, answered_before: at, receipts_before: at, early_before: at }
+    Retention {
+        ended_before: at,
+        answered_before: at,
+        receipts_before: at,
+        early_before: at,
+        figures_before: [at; 3],
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::store::sqlite::SqliteOptions;
-use countersign::store::{CheckCode, Store, StoreError};
+use countersign::store::{CheckCode, Settlement, Store, StoreError};
 use engine::{
     MessageId, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
 };
@@ -194,6 +194,29 @@ fn a_full_queue_refuses_and_nothing_has_happened() {
     let found = ids.map(|id| runtime.block_on(store.verification(id)).unwrap().is_some());
     assert_eq!(found, [true, true, false]);
     assert_eq!(store.depth(), 0);
+}
+
+#[test]
+fn a_flood_of_bookkeeping_delays_a_start_by_no_more_than_a_batch() {
+    let runtime = Runtime::new().unwrap();
+    let options = SqliteOptions { batch_max: 8, queue_max: 100, ..SqliteOptions::default() };
+    let (mut bench, gate) = gated(&runtime, options);
+    let start = bench.verification(ALICE, NUMBER);
+    let store = bench.store();
+    gate.close(store.as_ref());
+    let flood: Vec<_> = (0..100).map(|id| store.settle_webhook(id, 0, Settlement::Done)).collect();
+    let one_more = runtime.block_on(store.settle_webhook(100, 0, Settlement::Done));
+    assert!(matches!(one_more, Err(StoreError::Busy { .. })), "its lane is full");
+    let started = store.start_verification(start);
+    gate.hold_after_next_commit();
+    gate.open();
+    gate.held.recv_timeout(PATIENCE).unwrap();
+    assert!(runtime.block_on(started).unwrap().is_ok());
+    assert!((90..100).contains(&store.depth()), "a few of the others went with it");
+    gate.open();
+    for settled in flood {
+        runtime.block_on(settled).unwrap();
+    }
 }
 
 #[test]

@@ -72,6 +72,10 @@ pub(crate) async fn what_operators_set_up_is_read_back_until_it_is_dropped(mut b
     }
     let secret = ConfigChange::PutSecret { name: "pepper".to_owned(), sealed: vec![9] };
     bench.change(secret).await;
+    for value in ["old", "new"] {
+        let (name, value) = ("routes".to_owned(), value.to_owned());
+        bench.change(ConfigChange::PutSetting { name, value }).await;
+    }
     bench.reopen();
 
     let read = bench.store().directory().await.unwrap();
@@ -83,12 +87,14 @@ pub(crate) async fn what_operators_set_up_is_read_back_until_it_is_dropped(mut b
     assert_eq!(read.prices.len(), 2, "a price is replaced, not added");
     assert!(read.prices.contains(&price(None, 3)) && read.prices.contains(&price(Some(ALICE), 2)));
     assert_eq!(read.secrets, [("pepper".to_owned(), vec![9])]);
+    assert_eq!(read.settings, [("routes".to_owned(), "new".to_owned())]);
 
     for drop in [
         ConfigChange::DropKey(1),
         ConfigChange::DropNumber(1),
         ConfigChange::DropTemplate(1),
         ConfigChange::DropPrice(price(None, 0)),
+        ConfigChange::DropSetting("routes".to_owned()),
     ] {
         bench.change(drop).await;
     }

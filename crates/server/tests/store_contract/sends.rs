@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use countersign::store::Postponement;
+use countersign::store::{NewsEvent, Postponement};
 use engine::{
     Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
     Timestamp, VerificationId,
 };
 
-use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempts, step};
+use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step};
 
 pub(crate) async fn a_leased_send_is_claimed_once_until_the_lease_runs_out(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
@@ -53,6 +53,20 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     let job = claimed.first().unwrap();
     assert_eq!(job.tries, 1, "one try, however often it was put back");
     assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
+}
+
+pub(crate) async fn a_conversion_is_news_of_the_link_that_carried_the_code(mut bench: Bench) {
+    let id = bench.send(ALICE, NUMBER).await;
+    bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let conversion = Conversion { converted: true, at: bench.now };
+    for told in [1, 0] {
+        let kept = bench.store().convert(ALICE, Subject::Message(id), conversion).await.unwrap();
+        let kept = kept.unwrap();
+        assert_eq!(kept.link, "carrier");
+        let events: Vec<_> = kept.effects.news.iter().map(|news| news.event).collect();
+        assert_eq!(events.len(), told, "it is told once");
+        assert!(events.iter().all(|event| *event == NewsEvent::Converted));
+    }
 }
 
 pub(crate) async fn a_postponement_without_a_try_counts_none(mut bench: Bench) {
@@ -127,6 +141,19 @@ pub(crate) async fn a_receipt_may_overtake_its_submit(mut bench: Bench) {
     assert_eq!(link.as_deref(), Some("carrier"), "who carried it is known nevertheless");
     bench.pass(30);
     assert!(bench.claim_sends().await.is_empty(), "it is not sent again");
+}
+
+pub(crate) async fn what_a_receipt_told_of_is_not_sent_again(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    let message = bench.send(ALICE, NUMBER).await;
+    bench.receipt(step(id, 0), ReceiptStatus::Delivered).await;
+    bench.receipt(attempt_of(message), ReceiptStatus::Buffered).await;
+    // Whoever handed them over died before it could report that.
+    bench.reopen();
+    assert!(bench.claim_sends().await.is_empty(), "the carrier has them");
+    assert_eq!(bench.store().next_due().await.unwrap().send, None);
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.verify(ALICE, id).await;
 }
 
 pub(crate) async fn receipts_after_the_end_are_kept_and_set_nothing_off(mut bench: Bench) {

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use countersign::store::{Busy, Notify, Settlement, WebhookEvent, WebhookJob};
-use engine::{Outcome, ReceiptStatus, Subject};
+use countersign::store::{Busy, Notify, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
+use engine::{Outcome, ReceiptStatus};
 
 use crate::bench::{ALICE, BOB, Bench, LEASE, NUMBER, attempt_of, message_of};
 
@@ -123,7 +123,10 @@ pub(crate) async fn a_given_up_webhook_can_be_put_back_and_tells_when_it_happene
     assert!(bench.claim_webhooks().await.is_empty());
     let dead = bench.store().dead_webhooks(10).await.unwrap();
     let [dead] = dead.as_slice() else { panic!("one given up, not {dead:?}") };
-    assert_eq!((dead.id, dead.account, dead.subject), (job.id, ALICE, Subject::Verification(id)));
+    assert_eq!(
+        (dead.id, dead.account, dead.subject),
+        (job.id, ALICE, WebhookSubject::Verification(id))
+    );
     assert_eq!((dead.created_at, dead.dead_at, dead.tries), (ended_at, at, 1));
     assert_eq!(dead.error, "refused");
 

@@ -78,6 +78,11 @@ impl TestServer {
         }
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// Asks the process to stop and waits until it has.
     pub(crate) fn stop(&mut self) {
         let child = self.child.as_mut().expect("the server runs");

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use engine::{ErrorCode, Receipt, ReceiptStatus};
+use engine::{ErrorCode, Receipt, ReceiptStatus, SecretText};
 use serde_json::Value as Json;
 
 use super::answer::word;
-use crate::config::ReportRules;
+use crate::config::{InboundRules, ReportRules};
 use crate::directory::ServerSecrets;
+use crate::driver::InboundMessage;
 use crate::seal::SecretHash;
 use crate::store::{CarrierKey, CarrierPart};
 
@@ -15,6 +16,11 @@ use crate::store::{CarrierKey, CarrierPart};
 /// the operator may know it.
 pub fn receipts_url(public_url: &str, link: &str, secrets: &ServerSecrets) -> String {
     format!("{public_url}/links/{link}/{}/receipts", token(link, secrets))
+}
+
+/// Returns where a link's aggregator brings what handsets send, as secret as the other.
+pub fn inbound_url(public_url: &str, link: &str, secrets: &ServerSecrets) -> String {
+    format!("{public_url}/links/{link}/{}/inbound", token(link, secrets))
 }
 
 /// Whether a token is the link's, in a time that tells nothing about how nearly it is.
@@ -40,6 +46,7 @@ pub(super) fn number_id(digits: u64, secrets: &ServerSecrets) -> String {
 pub struct Callbacks {
     link: String,
     reports: ReportRules,
+    inbound: Option<InboundRules>,
 }
 
 /// What came: the parameters of the query, then those of the body.
@@ -80,6 +87,17 @@ impl Callback {
         Self { pairs, json }
     }
 
+    /// Returns what the body lists, or the body as the only item.
+    fn items(&self, each: Option<&String>) -> Vec<Option<&Json>> {
+        match (each, &self.json) {
+            (Some(pointer), Some(json)) => {
+                let items = json.pointer(pointer).and_then(Json::as_array);
+                items.into_iter().flatten().take(ITEMS_MAX).map(Some).collect()
+            }
+            (None | Some(_), json) => vec![json.as_ref()],
+        }
+    }
+
     /// Returns a field's value: a JSON pointer leads into `item`, a name is one of the pairs or of
     /// the members of `item`.
     fn field(&self, item: Option<&Json>, name: Option<&String>) -> Option<String> {
@@ -95,8 +113,31 @@ impl Callback {
 }
 
 impl Callbacks {
-    pub(super) fn new(link: &str, reports: ReportRules) -> Self {
-        Self { link: link.to_owned(), reports }
+    pub(super) fn new(link: &str, reports: ReportRules, inbound: Option<InboundRules>) -> Self {
+        Self { link: link.to_owned(), reports, inbound }
+    }
+
+    /// How messages from handsets are read; `None` if there are none.
+    pub fn inbound_rules(&self) -> Option<&InboundRules> {
+        self.inbound.as_ref()
+    }
+
+    /// Reads messages from handsets; those that are from no number, to none, or say nothing are
+    /// left out.
+    pub fn inbound(&self, rules: &InboundRules, callback: &Callback) -> Vec<InboundMessage> {
+        let read = |item: Option<&Json>| {
+            let field = |name: &String| callback.field(item, Some(name));
+            let from = field(&rules.from)?;
+            let from = from.trim().trim_start_matches('+').parse().ok()?;
+            Some(InboundMessage {
+                from,
+                to: field(&rules.to)?.trim().to_owned(),
+                text: SecretText::concat(&[&field(&rules.text)?]),
+                concat: None,
+                id: rules.id.as_ref().and_then(field),
+            })
+        };
+        callback.items(rules.each.as_ref()).into_iter().filter_map(read).collect()
     }
 
     /// What a report that was taken is answered with.
@@ -113,13 +154,7 @@ impl Callbacks {
 
     /// Reads reports; those that name no message or no state are left out.
     pub fn reports(&self, callback: &Callback, secrets: &ServerSecrets) -> Vec<Report> {
-        let items: Vec<Option<&Json>> = match (&self.reports.each, &callback.json) {
-            (Some(pointer), Some(json)) => {
-                let items = json.pointer(pointer).and_then(Json::as_array);
-                items.into_iter().flatten().take(REPORTS_MAX).map(Some).collect()
-            }
-            (None | Some(_), json) => vec![json.as_ref()],
-        };
+        let items = callback.items(self.reports.each.as_ref());
         items.into_iter().filter_map(|item| self.report(callback, item, secrets)).collect()
     }
 
@@ -170,7 +205,7 @@ impl Callbacks {
 const PARTS_MAX: usize = 255;
 
 /// Chosen: more than any aggregator puts in one request, and a body's limit holds as well.
-const REPORTS_MAX: usize = 1000;
+const ITEMS_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -193,6 +228,7 @@ mod tests {
                 states: [("DONE".to_owned(), ReceiptStatus::Delivered)].into(),
                 ..ReportRules::default()
             },
+            None,
         )
     }
 

@@ -35,9 +35,8 @@ pub async fn send(driver: &Arc<Driver>, from: u64, to: &str, text: &str) -> Resu
 fn parts(text: &str) -> Vec<&str> {
     let septets = |character| Septets::of(character).map(Septets::count);
     let is_gsm = text.chars().all(|character| septets(character).is_some());
-    let units = |character: char| match is_gsm {
-        true => septets(character).unwrap_or_default(),
-        false => character.len_utf16(),
+    let units = |character: char| {
+        if is_gsm { septets(character).unwrap_or_default() } else { character.len_utf16() }
     };
     let (single, part) = if is_gsm { GSM_UNITS } else { UCS2_UNITS };
     if text.chars().map(units).sum::<usize>() <= single {

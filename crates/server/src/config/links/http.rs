@@ -55,6 +55,8 @@ pub struct HttpConfig {
     pub ca_file: Option<PathBuf>,
     /// How reports are read.
     pub reports: ReportRules,
+    /// How messages from handsets are read; `None` if there are none.
+    pub inbound: Option<InboundRules>,
     /// `server.public_url`.
     pub public_url: Option<String>,
 }
@@ -133,6 +135,25 @@ pub struct ReportRules {
     pub answer: String,
 }
 
+/// How messages from handsets are read: names of fields, or JSON pointers.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct InboundRules {
+    /// The list of messages, where one request brings several.
+    pub each: Option<String>,
+    /// The sender's number.
+    pub from: String,
+    /// Our number.
+    pub to: String,
+    /// What it says.
+    pub text: String,
+    /// The aggregator's name of it, by which a repeat is known.
+    pub id: Option<String>,
+    /// What it is answered with once it is stored.
+    #[serde(default)]
+    pub answer: String,
+}
+
 impl HttpConfig {
     /// Whether messages tell where to report to.
     pub fn tells_dlr_url(&self) -> bool {
@@ -178,6 +199,7 @@ struct RawHttp {
     breaker_open_s: Option<i64>,
     ca_file: Option<PathBuf>,
     reports: RawReports,
+    inbound: Option<InboundRules>,
 }
 
 #[derive(Default, Deserialize)]
@@ -265,6 +287,7 @@ pub(super) fn resolve(mut keys: Table, settings: &mut Settings<'_>) -> Option<Ht
             10,
         )),
         reports: reports(raw.reports, settings),
+        inbound: raw.inbound,
         user: raw.user,
         password_file: given(raw.password_file),
         secret_files: raw.secret_files,

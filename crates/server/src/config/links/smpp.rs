@@ -284,16 +284,12 @@ fn ton_npi(
     settings: &mut Settings<'_>,
 ) -> TonNpi {
     let Some([ton, npi]) = written else { return usual };
-    match (u8::try_from(ton), u8::try_from(npi)) {
-        (Ok(ton @ 0..=6), Ok(npi @ 0..=18)) => TonNpi { ton, npi },
-        (Ok(_) | Err(_), _) => {
-            settings.wrong(
-                key,
-                format!("is [{ton}, {npi}]; must be a TON of 0 to 6, an NPI of 0 to 18"),
-            );
-            usual
-        }
+    if let (Ok(ton @ 0..=TON_MAX), Ok(npi @ 0..=NPI_MAX)) = (u8::try_from(ton), u8::try_from(npi)) {
+        return TonNpi { ton, npi };
     }
+    let right = format!("must be a TON of 0 to {TON_MAX} and an NPI of 0 to {NPI_MAX}");
+    settings.wrong(key, format!("is [{ton}, {npi}]; {right}"));
+    usual
 }
 
 const HOST: &str = "a host and its port, like `smsc.example.com:2775`";
@@ -304,6 +300,10 @@ const HOSTS_MAX: usize = 8;
 /// Sections 5.2.3 and 5.2.11, without the NUL.
 const SYSTEM_TYPE_CHARACTERS_MAX: usize = 12;
 const SERVICE_TYPE_CHARACTERS_MAX: usize = 5;
+
+/// The highest numbers that sections 5.2.5 and 5.2.6 give a meaning.
+const TON_MAX: u8 = 6;
+const NPI_MAX: u8 = 18;
 
 // The ranges are our choice: from the least that works to the most that was ever of use.
 const BINDS: (i64, i64, &str) = (1, 32, "binds");
@@ -409,7 +409,8 @@ mod tests {
     fn read(keys: &str) -> Result<SmppConfig, String> {
         let mut mistakes = ConfigMistakes::default();
         let mut settings = Settings { place: "link.north".to_owned(), mistakes: &mut mistakes };
-        let config = resolve(keys.parse().unwrap(), &mut settings);
-        if mistakes.is_empty() { Ok(config.unwrap()) } else { Err(mistakes.to_string()) }
+        let keys = keys.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        let config = resolve(keys, &mut settings);
+        config.filter(|_| mistakes.is_empty()).ok_or_else(|| mistakes.to_string())
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, IDEMPOTENCY, Named, Operator, Repeatable, account, masked, recipient};
+use super::passage::PassageStory;
 use super::problem::{Problem, denied, refused};
 use crate::directory::Account;
 use crate::driver::MessageRequest;
@@ -86,8 +87,9 @@ pub(super) struct MessageStory {
     created_at: String,
     /// When it is given up without a final receipt.
     expires_at: String,
-    /// The link that took it.
-    link: Option<String>,
+    /// The way it went.
+    #[serde(flatten)]
+    passage: PassageStory,
     /// The mobile network, as MCC and MNC.
     network: String,
     /// The campaign whose opt-outs apply.
@@ -219,7 +221,7 @@ fn story(view: &MessageView) -> MessageStory {
         error: error.filter(|error| *error != 0),
         created_at: utc(record.created_at),
         expires_at: utc(record.expires_at),
-        link: record.passage.link.clone(),
+        passage: PassageStory::of(&record.passage),
         network: view.details.network.clone(),
         campaign: view.details.campaign,
         client_ref: view.details.client_ref.clone(),

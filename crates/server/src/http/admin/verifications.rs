@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use engine::wording::BRAND_CHARS_MAX;
 use engine::{
-    AccountId, Attempt, Call, Code, Locale, Progress, Subject, Timing, TimingError, TypedCode,
-    Verdict, VerificationId, VerificationState,
+    AccountId, Attempt, Code, Locale, Progress, Subject, Timing, TimingError, TypedCode, Verdict,
+    VerificationId, VerificationState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,6 +18,7 @@ use super::answer::{
     Answer, IDEMPOTENCY, Input, Named, Operator, Repeatable, Search, account, masked, recipient,
     text,
 };
+use super::passage::{CallStory, PassageStory};
 use super::problem::{Problem, denied, refused};
 use crate::driver::VerificationRequest;
 use crate::http::{App, utc};
@@ -135,36 +136,12 @@ pub(super) struct AttemptStory {
     progress_at: String,
     /// Why it failed: the 2FA API's `err-code`.
     error: Option<u8>,
-    /// The link that took it.
-    link: Option<String>,
-    /// What its carrier takes for it.
-    cost: String,
-    /// The call that it made, once it was answered or is over.
+    /// The way it went.
+    #[serde(flatten)]
+    passage: PassageStory,
+    /// The call that it made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<CallStory>,
-}
-
-/// A call that an attempt made.
-#[derive(Serialize, ToSchema)]
-pub(super) struct CallStory {
-    /// Its name on the wire, which the Conversion API takes as `message-id`.
-    call_id: String,
-    /// When the phone began to ring.
-    rang_at: Option<String>,
-    /// When somebody answered.
-    answered_at: Option<String>,
-    /// When it was over.
-    ended_at: Option<String>,
-    /// Why it ended: `completed`, `hung_up`, `busy`, `no_answer`, `declined`, `no_key` (nobody pressed
-    /// the key that the gate asks for), `withdrawn`, `too_long`, or what the trunk did wrong.
-    cause: Option<String>,
-    /// The SIP status that decided it.
-    sip_status: Option<u16>,
-    /// How many seconds it was answered for, rounded up.
-    seconds: u32,
-    /// `PCMU` or `PCMA`.
-    codec: Option<String>,
-    /// How many packets of speech were sent.
-    packets_sent: u32,
 }
 
 /// One code that was typed.
@@ -390,24 +367,8 @@ fn attempt_story(attempt: &Attempt) -> AttemptStory {
         progress,
         progress_at: utc(attempt.progress_at),
         error: error.filter(|error| *error != 0),
-        link: attempt.passage.link.clone(),
-        cost: attempt.passage.cost.to_string(),
-        call: attempt.call.as_ref().map(call_story),
-    }
-}
-
-fn call_story(call: &Call) -> CallStory {
-    let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    CallStory {
-        call_id: call.call_id.clone(),
-        rang_at: call.rang_at.map(utc),
-        answered_at: call.answered_at.map(utc),
-        ended_at: call.ended_at.map(utc),
-        cause: told(&call.cause),
-        sip_status: Some(call.status).filter(|status| *status != 0),
-        seconds: call.seconds,
-        codec: told(&call.codec),
-        packets_sent: call.packets_sent,
+        passage: PassageStory::of(&attempt.passage),
+        call: attempt.call.as_ref().map(CallStory::of),
     }
 }
 

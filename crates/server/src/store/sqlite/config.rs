@@ -61,6 +61,15 @@ pub(super) fn change(tx: &mut Tx<'_>, change: &ConfigChange) -> Result<(), Store
                 params![name, sealed],
             )?;
         }
+        ConfigChange::PutSetting { name, value } => {
+            tx.execute(
+                "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)",
+                params![name, value],
+            )?;
+        }
+        ConfigChange::DropSetting(name) => {
+            tx.execute("DELETE FROM setting WHERE name = ?1", [name])?;
+        }
     }
     Ok(())
 }
@@ -159,6 +168,9 @@ pub(super) fn directory(connection: &Connection) -> Result<DirectoryRows, StoreE
         )?,
         barred: all(connection, "SELECT number_key, number, reason, at FROM barred", barred)?,
         secrets: all(connection, "SELECT name, sealed FROM secret", |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?,
+        settings: all(connection, "SELECT name, value FROM setting ORDER BY name", |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?,
     })
@@ -375,11 +387,12 @@ fn instant(millis: i64) -> Timestamp {
 }
 
 /// Writes an enum's name, without the quotes that JSON gives it.
-fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
     Ok(to_json(value)?.trim_matches('"').to_owned())
 }
 
-fn from_word<T: DeserializeOwned>(
+/// Reads an enum by its name.
+pub(super) fn from_word<T: DeserializeOwned>(
     table: &'static str,
     row: impl ToString,
     word: &str,

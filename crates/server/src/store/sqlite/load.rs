@@ -1,7 +1,8 @@
 //! Reads machines back from their rows, and proves that they are in a legal state.
 
 use engine::{
-    AccountId, AttemptId, Code, Message, MessageId, SecretText, Verification, VerificationId,
+    AccountId, AttemptId, Code, Message, MessageId, MessageStatus, Progress, SecretText,
+    Verification, VerificationId,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -26,8 +27,9 @@ pub(super) struct LoadedMessage {
     pub(super) details: MessageDetails,
 }
 
-/// What a link needs to send an attempt of a verification; `None` once it has ended or
-/// the number has been erased.
+/// What a link needs to send an attempt of a verification; `None` once it has ended, the number
+/// has been erased, or a receipt has told that the carrier has it, though whoever handed it over
+/// may have died before it could say so.
 pub(super) fn send_of_verification(
     loaded: &LoadedVerification,
     attempt: AttemptId,
@@ -35,6 +37,9 @@ pub(super) fn send_of_verification(
     let record = loaded.machine.record();
     let expires_at = record.created_at.after(record.policy.lifetime);
     let sent = record.attempts.get(usize::from(attempt.step))?;
+    if sent.progress != Progress::Queued {
+        return None;
+    }
     Some(SendJob {
         attempt,
         account: record.account,
@@ -54,10 +59,13 @@ pub(super) fn send_of_verification(
     })
 }
 
-/// What a link needs to send a message; `None` once a carrier has it or the number
-/// has been erased.
+/// What a link needs to send a message; `None` once a carrier has it, as its answer or a receipt
+/// tells, or the number has been erased.
 pub(super) fn send_of_message(loaded: &LoadedMessage, attempt: AttemptId) -> Option<SendJob> {
     let record = loaded.machine.record();
+    if record.status != MessageStatus::Queued {
+        return None;
+    }
     Some(SendJob {
         attempt,
         account: record.account,

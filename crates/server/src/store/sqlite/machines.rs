@@ -9,8 +9,8 @@ use rusqlite::params;
 
 use super::super::rows::{signed, subject_to_blob, to_json};
 use super::super::{
-    CancelVerification, CheckCode, Checked, Effects, Lease, Notify, NumberKeys, StartMessage,
-    StartVerification, Started, StoreError, Woken,
+    CancelVerification, CheckCode, Checked, Converted, Effects, Lease, Notify, NumberKeys,
+    StartMessage, StartVerification, Started, StoreError, Woken,
 };
 use super::caches::{BucketKey, Timer};
 use super::load::{
@@ -202,15 +202,18 @@ pub(super) fn convert(
     account: AccountId,
     subject: Subject,
     conversion: Conversion,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<Converted>, StoreError> {
     let lease = Lease { until: tx.now };
     match subject {
         Subject::Verification(id) => {
             let Some(loaded) = load_owned(tx, account, id)? else { return Ok(None) };
             let link =
                 loaded.machine.record().attempts.iter().rev().find_map(|a| a.passage.link.clone());
-            turn_verification(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
-            Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
+            let ((), effects) = turn_verification(tx, loaded, lease, |machine| {
+                machine.handle_conversion(conversion);
+            })?;
+            let link = link.unwrap_or_else(|| NO_LINK.to_owned());
+            Ok(Some(Converted { link, effects }))
         }
         Subject::Message(id) => {
             let Some(loaded) = load_message(tx, id)? else { return Ok(None) };
@@ -218,8 +221,11 @@ pub(super) fn convert(
                 return Ok(None);
             }
             let link = loaded.machine.record().passage.link.clone();
-            turn_message(tx, loaded, lease, |machine| machine.handle_conversion(conversion))?;
-            Ok(Some(link.unwrap_or_else(|| NO_LINK.to_owned())))
+            let effects = turn_message(tx, loaded, lease, |machine| {
+                machine.handle_conversion(conversion);
+            })?;
+            let link = link.unwrap_or_else(|| NO_LINK.to_owned());
+            Ok(Some(Converted { link, effects }))
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use engine::{
-    Attempt, AttemptId, Channel, MessageRecord, MessageStatus, Outcome, Passage, Progress, Subject,
-    Timestamp, VerificationRecord, VerificationState,
+    Attempt, AttemptId, Channel, MessageRecord, MessageStatus, Outcome, Passage, Progress,
+    ReceiptStatus, Subject, Timestamp, VerificationRecord, VerificationState,
 };
 
 use super::super::{News, NewsEvent};
@@ -25,9 +25,8 @@ pub(super) fn of_verification(
     };
     for ((step, then), is) in (0_u8..).zip(&before.attempts).zip(&record.attempts) {
         let waited = now.since(then.progress_at);
-        if then.progress != is.progress
-            && let Some(event) = progressed(is.progress, waited)
-        {
+        let then = (then.progress, then.passage.link.is_some());
+        for event in events(then, (is.progress, is.passage.link.is_some()), waited) {
             tell(step, is, event);
         }
     }
@@ -56,30 +55,46 @@ pub(super) fn of_message(
     let mut tell = |event| {
         news.extend(entry(id, Channel::Sms, &record.passage, loaded.number, event));
     };
-    if before.status != record.status {
-        let event = match record.status {
-            MessageStatus::Queued => None,
-            MessageStatus::Submitted => Some(NewsEvent::Accepted),
-            MessageStatus::Unconfirmed => Some(NewsEvent::Unconfirmed),
-            MessageStatus::Reported(receipt) => progressed(Progress::Reported(receipt), waited),
-        };
-        event.into_iter().for_each(&mut tell);
-    }
+    let then = (progress(before.status), before.passage.link.is_some());
+    let is = (progress(record.status), record.passage.link.is_some());
+    events(then, is, waited).into_iter().for_each(&mut tell);
     let converted = |record: &MessageRecord| record.conversion.is_some_and(|c| c.converted);
     if converted(record) && !converted(before) {
         tell(NewsEvent::Converted);
     }
 }
 
-fn progressed(progress: Progress, waited: Duration) -> Option<NewsEvent> {
-    match progress {
-        Progress::Queued | Progress::Withdrawn => None,
-        Progress::Submitted => Some(NewsEvent::Accepted),
-        Progress::Unconfirmed => Some(NewsEvent::Unconfirmed),
-        Progress::Reported(receipt) if receipt.status == engine::ReceiptStatus::Rejected => {
-            Some(NewsEvent::Rejected)
+const fn progress(status: MessageStatus) -> Progress {
+    match status {
+        MessageStatus::Queued => Progress::Queued,
+        MessageStatus::Submitted => Progress::Submitted,
+        MessageStatus::Unconfirmed => Progress::Unconfirmed,
+        MessageStatus::Reported(receipt) => Progress::Reported(receipt),
+    }
+}
+
+/// Tells what became known when an attempt got from one progress to another; with each comes
+/// whether its link was known.
+fn events(
+    (then, had_link): (Progress, bool),
+    (is, has_link): (Progress, bool),
+    waited: Duration,
+) -> Vec<NewsEvent> {
+    match is {
+        Progress::Queued | Progress::Withdrawn => Vec::new(),
+        // Its receipt overtook the hand-over, and nobody knew whose it was.
+        Progress::Reported(receipt) if then == is && has_link && !had_link => {
+            vec![NewsEvent::Accepted, NewsEvent::Reported(receipt, Duration::ZERO)]
         }
-        Progress::Reported(receipt) => Some(NewsEvent::Reported(receipt, waited)),
+        _ if then == is => Vec::new(),
+        Progress::Submitted => vec![NewsEvent::Accepted],
+        Progress::Unconfirmed => vec![NewsEvent::Unconfirmed],
+        Progress::Reported(receipt)
+            if receipt.status == ReceiptStatus::Rejected && then == Progress::Queued =>
+        {
+            vec![NewsEvent::Rejected]
+        }
+        Progress::Reported(receipt) => vec![NewsEvent::Reported(receipt, waited)],
     }
 }
 
@@ -93,4 +108,36 @@ fn entry(
     let link = passage.link.clone()?;
     let route = passage.decision.route.clone();
     Some(News { attempt, channel, link, route, number, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{ErrorCode, Receipt};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_at_the_hand_over_is_no_receipt_and_one_after_it_is() {
+        let rejected = reported(ReceiptStatus::Rejected);
+        let event = |then, had_link| events((then, had_link), (rejected, true), SECOND);
+        assert_eq!(event(Progress::Queued, false), [NewsEvent::Rejected]);
+        let Progress::Reported(receipt) = rejected else { panic!("it was reported") };
+        assert_eq!(event(Progress::Submitted, true), [NewsEvent::Reported(receipt, SECOND)]);
+    }
+
+    #[test]
+    fn a_receipt_that_overtook_its_hand_over_is_told_with_it() {
+        let delivered = reported(ReceiptStatus::Delivered);
+        let Progress::Reported(receipt) = delivered else { panic!("it was reported") };
+        let told = events((delivered, false), (delivered, true), SECOND);
+        let at_once = NewsEvent::Reported(receipt, Duration::ZERO);
+        assert_eq!(told, [NewsEvent::Accepted, at_once]);
+        assert_eq!(events((delivered, true), (delivered, true), SECOND), []);
+    }
+
+    fn reported(status: ReceiptStatus) -> Progress {
+        Progress::Reported(Receipt { status, error: ErrorCode::NONE })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 }

@@ -5,7 +5,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::rows::{from_json, signed, to_json};
-use super::super::{MessageDetails, Notify, Retention, StoreError};
+use super::super::{MessageDetails, Notify, Period, Retention, StoreError};
+use super::figures;
 use super::writer::Tx;
 
 /// A row that is too old to be kept.
@@ -20,6 +21,8 @@ pub(super) enum Old {
     CarrierPart(i64, i64),
     /// A receipt of what is unknown here.
     EarlyReceipt(i64),
+    /// All figures of one period, by its length and beginning.
+    Figures(i64, i64),
     /// A message from a handset.
     Inbound(i64),
     /// When a number was answered to HELP, by campaign and number.
@@ -91,6 +94,26 @@ pub(super) fn old_machines_and_answers(
         old.push(Old::EarlyReceipt(row?));
     }
     old.extend(old_inbound(connection, retention, limit)?);
+    old.extend(old_figures(connection, retention, limit)?);
+    Ok(old)
+}
+
+/// Finds the periods whose figures are too old.
+fn old_figures(
+    connection: &Connection,
+    retention: Retention,
+    limit: i64,
+) -> Result<Vec<Old>, StoreError> {
+    let mut old = Vec::new();
+    let sql = "SELECT DISTINCT at FROM figure WHERE period = ?1 AND at < ?2 LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (period, before) in Period::ALL.into_iter().zip(retention.figures_before) {
+        let period = figures::seconds(period);
+        let which = params![period, signed(before.as_millis()), limit];
+        for row in statement.query_map(which, |row| row.get(0))? {
+            old.push(Old::Figures(period, row?));
+        }
+    }
     Ok(old)
 }
 
@@ -138,6 +161,9 @@ pub(super) fn delete(tx: &mut Tx<'_>, rows: &[Old]) -> Result<usize, StoreError>
             }
             Old::CarrierPart(key, at) => {
                 tx.execute("DELETE FROM carrier_part WHERE key = ?1 AND at = ?2", [key, at])?
+            }
+            Old::Figures(period, at) => {
+                tx.execute("DELETE FROM figure WHERE period = ?1 AND at = ?2", [period, at])?
             }
             Old::EarlyReceipt(id) => tx.execute("DELETE FROM early_receipt WHERE id = ?1", [id])?,
             Old::Inbound(id) => tx.execute("DELETE FROM inbound WHERE id = ?1", [id])?,

@@ -1,15 +1,15 @@
 //! The writer thread: takes what waits, runs it in one transaction, flushes, answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::Timestamp;
 use rusqlite::{CachedStatement, Connection, Params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::caches::Caches;
 use super::checkpoint::Checkpointer;
+use super::lanes::Lanes;
 use super::{CommitFigures, CommitObserver, StoreError};
 use crate::clock::Stopwatch;
 use crate::seal::Sealer;
@@ -114,8 +114,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) caches: Caches,
     pub(super) sealer: Sealer,
-    pub(super) inbox: mpsc::Receiver<Box<dyn Job>>,
-    pub(super) depth: Arc<AtomicUsize>,
+    pub(super) lanes: Arc<Lanes>,
     pub(super) batch_max: usize,
     pub(super) rate_history: Duration,
     pub(super) observer: CommitObserver,
@@ -125,19 +124,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Works until the queue is closed.
+    /// Works until the lanes are closed.
     pub(super) fn run(mut self) {
+        // However this thread ends, nobody waits for it afterwards.
+        let _abandoned = Abandoned(Arc::clone(&self.lanes));
         let mut batch = Vec::with_capacity(self.batch_max);
-        while let Some(job) = self.inbox.blocking_recv() {
-            batch.push(job);
-            while batch.len() < self.batch_max
-                && let Ok(job) = self.inbox.try_recv()
-            {
-                batch.push(job);
-            }
+        while self.lanes.take(&mut batch, self.batch_max) {
             let stopwatch = Stopwatch::start();
             let operations = batch.len();
-            self.depth.fetch_sub(operations, Ordering::Relaxed);
             self.commit(&mut batch);
             (self.observer)(CommitFigures { operations, duration: stopwatch.elapsed() });
             self.checkpointer.committed(&self.connection);
@@ -216,5 +210,14 @@ impl Writer {
                 std::process::abort();
             }
         }
+    }
+}
+
+/// Tells whoever waits that there is no writer any more.
+struct Abandoned(Arc<Lanes>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -42,6 +42,12 @@ dlr-url = "{dlr_url}?id={id}&state=%d&answer=%A"
 own_id = "id"
 state = "state"
 states = { 1 = "delivered", 2 = "failed", 4 = "buffered", 8 = "accepted", 16 = "rejected", 34 = "expired", 66 = "unknown" }
+
+[inbound]
+from = "from"
+to = "to"
+text = "text"
+id = "id"
 "#;
 
 /// `/send` of Jasmin's HTTP API (documentation 0.11, "HTTP API"). It turns a text with coding 0
@@ -108,6 +114,12 @@ own_id = "client-ref"
 state = "status"
 error = "err-code"
 states = { accepted = "accepted", buffered = "buffered", delivered = "delivered", expired = "expired", failed = "failed", rejected = "rejected", unknown = "unknown" }
+
+[inbound]
+from = "msisdn"
+to = "to"
+text = "text"
+id = "messageId"
 "#;
 
 /// The Messages resource of the API that Twilio documents and others have copied. Errors 20429
@@ -137,4 +149,10 @@ state = "MessageStatus"
 error = "ErrorCode"
 states = { accepted = "accepted", queued = "accepted", scheduled = "accepted", sending = "buffered", sent = "buffered", delivered = "delivered", read = "delivered", undelivered = "failed", failed = "failed", canceled = "failed" }
 errors = { 30003 = 2, 30004 = 9, 30005 = 3, 30006 = 12, 30007 = 99, 30008 = 1 }
+
+[inbound]
+from = "From"
+to = "To"
+text = "Body"
+id = "MessageSid"
 "#;

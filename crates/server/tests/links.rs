@@ -1,0 +1,499 @@
+//! Links that come and go while messages are sent, with carriers that do as a test says.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use countersign::channels::gate::Control;
+use countersign::channels::switchboard::{Reloaded, SwitchError, Switchboard};
+use countersign::channels::{Dispatch, Link, LinkState, Standing, Submission};
+use countersign::config::{Config, RouteEntry};
+use countersign::driver::{Driver, MessageRequest};
+use countersign::server::Server;
+use countersign::store::{ConfigChange, MessageView, Notify, StoreError};
+use engine::{
+    AccountId, AttemptId, Channel, MessageId, MessageStatus, Numbering, Originator, PhoneNumber,
+    SecretText, Subject, Timestamp,
+};
+
+#[tokio::test]
+async fn a_reload_changes_what_differs_and_leaves_the_rest_alone() {
+    let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
+    let first = [stage.carrier("a"), stage.carrier("b")];
+    stage.write(&[link("a", "per_s = 50"), link("b", ""), link("c", "")]);
+    let reloaded = stage.reload().await.unwrap();
+    assert_eq!(reloaded.added, ["c"]);
+    assert_eq!(reloaded.changed, ["a"]);
+    assert!(reloaded.removed.is_empty() && reloaded.needs_restart.is_empty(), "{reloaded:?}");
+    assert!(!Arc::ptr_eq(&first[0], &stage.carrier("a")), "it was started anew");
+    assert!(Arc::ptr_eq(&first[1], &stage.carrier("b")), "it was left alone");
+    first[0].wait_until_closed().await;
+    assert!(!first[1].is_closed());
+    stage.write(&[link("b", "")]);
+    assert_eq!(stage.reload().await.unwrap().removed, ["a", "c"]);
+    assert_eq!(stage.reload().await.unwrap(), Reloaded::default(), "nothing differs any more");
+    let sent = stage.send(NUMBER).await;
+    assert_eq!(stage.submitted(sent).await.record.passage.link.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_configuration_with_mistakes_changes_nothing_and_tells_them_all() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let bad = "[route.r]\nlinks = ['x:0', 'nowhere']\n[engine]\nchecks_max = 99\n".to_owned();
+    stage.write(&[link("a", "per_s = 0"), link("b", ""), bad]);
+    let SwitchError::Mistakes(mistakes) = stage.reload().await.unwrap_err() else {
+        panic!("it has mistakes")
+    };
+    let told = mistakes.to_string();
+    for place in ["link.a.per_s", "route.r.links", "nowhere", "engine.checks_max"] {
+        assert!(told.contains(place), "{told}");
+    }
+    assert_eq!(stage.names(), ["a"]);
+    stage.write(&[link("a", ""), link("b", ""), link("unstartable", "")]);
+    assert!(matches!(stage.reload().await, Err(SwitchError::Link(_))));
+    assert_eq!(stage.names(), ["a"], "not even the links that could be started");
+}
+
+#[tokio::test]
+async fn other_sections_are_named_and_wait_for_a_restart() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    stage.write(&[link("a", ""), "[engine]\nchecks_max = 5\n".to_owned()]);
+    assert_eq!(stage.reload().await.unwrap().needs_restart, ["engine"]);
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_its_link_goes_is_finished() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let old = stage.carrier("a");
+    old.hold(true);
+    let sent = stage.send(NUMBER).await;
+    old.wait_until_handed(1).await;
+    stage.write(&[link("a", "per_s = 9")]);
+    stage.reload().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!old.is_closed(), "its hand-over has not been answered");
+    assert_eq!(stage.status(sent).await, MessageStatus::Queued);
+    old.hold(false);
+    assert_eq!(stage.submitted(sent).await.record.status, MessageStatus::Submitted);
+    old.wait_until_closed().await;
+    assert_eq!(stage.carrier("a").handed(), 0, "nothing was sent twice");
+}
+
+#[tokio::test]
+async fn a_paused_link_loses_nothing_and_stays_paused_over_a_restart() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    stage.control("a", Control::Paused).await;
+    let sent = stage.send(NUMBER).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(stage.status(sent).await, MessageStatus::Queued);
+    assert_eq!(stage.carrier("a").handed(), 0);
+
+    let stage = stage.restart(&[link("a", ""), link("b", "")]).await;
+    assert_eq!(stage.gate("a").control(), Control::Paused);
+    let view = stage.submitted(sent).await;
+    assert_eq!(view.record.passage.link.as_deref(), Some("b"), "it takes another link");
+    let passed = view.record.passage.decision.passed_over;
+    assert_eq!(passed.first().unwrap().reason, "it is paused");
+    assert_eq!(passed.len(), 1, "the same reason is told once");
+
+    stage.control("b", Control::Paused).await;
+    let waits = stage.send(NUMBER + 1).await;
+    stage.control("a", Control::Running).await;
+    assert_eq!(stage.submitted(waits).await.record.passage.link.as_deref(), Some("a"));
+    let stage = stage.restart(&[link("a", ""), link("b", "")]).await;
+    assert_eq!(stage.gate("a").control(), Control::Running);
+    assert_eq!(stage.gate("b").control(), Control::Paused);
+}
+
+#[tokio::test]
+async fn a_drained_link_is_closed_and_a_resumed_one_started_anew() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let old = stage.carrier("a");
+    stage.control("a", Control::Draining).await;
+    old.wait_until_closed().await;
+    let sent = stage.send(NUMBER).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(old.handed(), 0);
+    stage.control("a", Control::Running).await;
+    assert!(!Arc::ptr_eq(&old, &stage.carrier("a")));
+    assert_eq!(stage.submitted(sent).await.record.status, MessageStatus::Submitted);
+    assert_eq!((old.handed(), stage.carrier("a").handed()), (0, 1));
+    assert!(matches!(
+        stage.switchboard.control(stage.driver(), "nobody", Control::Paused).await,
+        Err(SwitchError::UnknownLink(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_days_hand_overs_are_counted_over_a_restart_and_over_a_reload() {
+    let stage = Stage::open(&[link("a", "daily_max = 3"), link("b", "")]).await;
+    for number in [NUMBER, NUMBER + 1] {
+        let sent = stage.send(number).await;
+        stage.submitted(sent).await;
+    }
+    stage.write(&[link("a", "daily_max = 4"), link("b", "")]);
+    stage.reload().await.unwrap();
+    assert_eq!(stage.today("a"), (2, Some(4)));
+    let driver = stage.driver();
+    driver.quality.flush(driver.store.as_ref()).await.unwrap();
+    let stage = stage.restart(&[link("a", "daily_max = 3"), link("b", "")]).await;
+    assert_eq!(stage.today("a"), (2, Some(3)));
+    for (number, link) in [(NUMBER + 2, "a"), (NUMBER + 3, "b")] {
+        let sent = stage.send(number).await;
+        assert_eq!(stage.submitted(sent).await.record.passage.link.as_deref(), Some(link));
+    }
+}
+
+#[tokio::test]
+async fn a_link_at_its_rate_lets_the_rest_wait_for_their_turn() {
+    let stage = Stage::open(&[link("a", "per_s = 4")]).await;
+    let mut sent = Vec::new();
+    for nth in 0..10 {
+        sent.push(stage.send(NUMBER + nth).await);
+    }
+    assert!(stage.carrier("a").handed() <= 5, "four at once");
+    for id in sent {
+        assert_eq!(stage.submitted(id).await.record.status, MessageStatus::Submitted);
+    }
+    assert_eq!(stage.carrier("a").handed(), 10);
+}
+
+#[tokio::test]
+async fn routes_that_are_set_take_effect_at_once_and_until_they_are_reset() {
+    let route = "[route.file]\nlinks = ['a']\n".to_owned();
+    let file = [link("a", ""), link("b", ""), route];
+    let stage = Stage::open(&file).await;
+    let way = async |stage: &Stage, number| {
+        let sent = stage.send(number).await;
+        let passage = stage.submitted(sent).await.record.passage;
+        (passage.decision.route.unwrap(), passage.link.unwrap())
+    };
+    let said = |route: &str, link: &str| (route.to_owned(), link.to_owned());
+    assert_eq!(way(&stage, NUMBER).await, said("file", "a"));
+    let entry = RouteEntry {
+        name: "uk".to_owned(),
+        countries: vec!["GB".to_owned()],
+        links: vec!["b".to_owned()],
+        ..RouteEntry::default()
+    };
+    let set = stage.switchboard.set_routes(stage.driver(), Some(std::slice::from_ref(&entry)));
+    set.await.unwrap();
+    assert_eq!(way(&stage, NUMBER + 1).await, said("uk", "b"));
+    let bad = RouteEntry { links: vec!["nowhere".to_owned()], ..entry };
+    let refused = stage.switchboard.set_routes(stage.driver(), Some(&[bad])).await;
+    assert!(matches!(refused, Err(SwitchError::Mistakes(_))));
+    stage.reload().await.unwrap();
+    assert_eq!(way(&stage, NUMBER + 2).await, said("uk", "b"), "a reload does not undo them");
+    let stage = stage.restart(&file).await;
+    assert_eq!(way(&stage, NUMBER + 3).await, said("uk", "b"), "nor does a restart");
+    stage.switchboard.set_routes(stage.driver(), None).await.unwrap();
+    assert_eq!(way(&stage, NUMBER + 4).await, said("file", "a"));
+}
+
+#[tokio::test]
+async fn a_link_that_refuses_for_its_own_reasons_is_passed_over_and_told_of() {
+    let stage =
+        Stage::open(&[link("a", "costs = ['=0.5']"), link("b", "costs = ['44=0.02']")]).await;
+    stage.carrier("a").refuses.store(true, Ordering::SeqCst);
+    let sent = stage.send(NUMBER).await;
+    let passage = stage.submitted(sent).await.record.passage;
+    assert_eq!(passage.link.as_deref(), Some("b"));
+    assert_eq!(passage.cost.to_string(), "0.02000000");
+    let passed = passage.decision.passed_over.first().unwrap().clone();
+    assert_eq!((passed.link.as_str(), passed.reason.as_str()), ("a", "it has no credit"));
+    assert_eq!(stage.today("a").0, 0, "nothing was handed over");
+}
+
+/// A server in process whose links lead to carriers of the test's.
+struct Stage {
+    dir: tempfile::TempDir,
+    server: Option<Running>,
+    switchboard: Switchboard,
+    carriers: Carriers,
+}
+
+struct Running {
+    app: Arc<countersign::http::App>,
+    stop: tokio::sync::watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// Every carrier that was ever connected, the newest of a name last.
+type Carriers = Arc<Mutex<Vec<(String, Arc<Carrier>)>>>;
+
+impl Stage {
+    async fn open(sections: &[String]) -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), sections).await
+    }
+
+    /// Starts a server without links and plugs the configured ones in, as a start would.
+    async fn open_in(dir: tempfile::TempDir, sections: &[String]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        write(&dir, sections);
+        let bare = Config { links: [].into(), routes: Vec::new(), ..read(&dir).unwrap() };
+        let server = Server::start(bare.clone(), false).await.unwrap();
+        let app = Arc::clone(server.app());
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let task = tokio::spawn(async move {
+            let _ = server.run(stopped).await;
+        });
+        let carriers = Carriers::default();
+        let connect = Arc::clone(&carriers);
+        let switchboard = Switchboard::new(
+            Arc::new(bare),
+            Box::new(move |name, config| {
+                if name == "unstartable" {
+                    let problem = "there is no certificate".to_owned();
+                    let name = name.to_owned();
+                    return Err(countersign::channels::start::LinkError { name, problem });
+                }
+                let carrier = Arc::new(Carrier::default());
+                connect.lock().unwrap().push((name.to_owned(), Arc::clone(&carrier)));
+                let (name, network) = (name.to_owned(), config.network.clone());
+                Ok(Arc::new(Wire { name, network, carrier }))
+            }),
+        );
+        let path = dir.path().to_owned();
+        switchboard.read_with(Box::new(move || read_in(&path)));
+        let server = Some(Running { app, stop, task });
+        let stage = Self { dir, server, switchboard, carriers };
+        stage.reload().await.unwrap();
+        let driver = stage.driver();
+        if driver.directories.current().account(ACCOUNT).is_none() {
+            let account = countersign::store::AccountRecord {
+                id: ACCOUNT,
+                name: "shop".to_owned(),
+                settings: countersign::store::AccountSettings::default(),
+                created_at: driver.clock.now(),
+            };
+            let credit = engine::Amount::from_units(100_000_000);
+            let change = ConfigChange::PutAccount { account, credit };
+            driver.store.change(change, driver.clock.now()).await.unwrap();
+            driver.directories.reload().await.unwrap();
+        }
+        stage
+    }
+
+    /// Ends the server and starts it again over the same data.
+    async fn restart(mut self, sections: &[String]) -> Self {
+        let Running { app, stop, task } = self.server.take().unwrap();
+        stop.send(true).unwrap();
+        task.await.unwrap();
+        drop(app);
+        let Self { dir, .. } = self;
+        for _ in 0..200 {
+            // The store closes with the last who holds it.
+            let lock = std::fs::File::open(dir.path().join("data/lock")).unwrap();
+            if lock.try_lock().is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Self::open_in(dir, sections).await
+    }
+
+    fn driver(&self) -> &Arc<Driver> {
+        &self.server.as_ref().unwrap().app.driver
+    }
+
+    fn write(&self, sections: &[String]) {
+        write(&self.dir, sections);
+    }
+
+    async fn reload(&self) -> Result<Reloaded, SwitchError> {
+        self.switchboard.reload(self.driver()).await
+    }
+
+    async fn control(&self, link: &str, control: Control) {
+        self.switchboard.control(self.driver(), link, control).await.unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let ways = self.driver().channels.ways();
+        ways.gates.iter().map(|gate| gate.link.name().to_owned()).collect()
+    }
+
+    fn gate(&self, name: &str) -> Arc<countersign::channels::gate::Gate> {
+        self.driver().channels.ways().gate(name).unwrap()
+    }
+
+    fn today(&self, name: &str) -> (u64, Option<u64>) {
+        self.gate(name).today(self.driver().clock.now())
+    }
+
+    /// The newest carrier of a name.
+    fn carrier(&self, name: &str) -> Arc<Carrier> {
+        let carriers = self.carriers.lock().unwrap();
+        let found = carriers.iter().rev().find(|(of, _)| of == name);
+        Arc::clone(&found.unwrap().1)
+    }
+
+    async fn send(&self, digits: u64) -> MessageId {
+        let driver = self.driver();
+        let account = Arc::clone(driver.directories.current().account(ACCOUNT).unwrap());
+        let number = format!("+{digits}");
+        let request = MessageRequest {
+            number: PhoneNumber::parse(&number, None, Numbering::WithFiction).unwrap(),
+            text: SecretText::concat(&["Your PIN is 4815"]),
+            parts: 1,
+            originator: Originator::parse("Shop").unwrap(),
+            campaign: None,
+            client_ref: None,
+            lifetime: None,
+            notify: Notify::Nobody,
+            idempotency: None,
+        };
+        match driver.send_message(&account, request).await.unwrap().subject {
+            Subject::Message(id) => id,
+            Subject::Verification(_) => panic!("it is a message"),
+        }
+    }
+
+    async fn view(&self, id: MessageId) -> Result<MessageView, StoreError> {
+        Ok(self.driver().store.message(id).await?.unwrap())
+    }
+
+    async fn status(&self, id: MessageId) -> MessageStatus {
+        self.view(id).await.unwrap().record.status
+    }
+
+    /// Waits until a carrier has taken a message.
+    async fn submitted(&self, id: MessageId) -> MessageView {
+        for _ in 0..1000 {
+            let view = self.view(id).await.unwrap();
+            if view.record.status != MessageStatus::Queued {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{id} was not handed over");
+    }
+}
+
+fn link(name: &str, keys: &str) -> String {
+    format!(
+        "[link.{name}]\nkind = 'smpp'\nhosts = ['smsc.example:2775']\nsystem_id = 'us'\n\
+         password_file = 'none'\nnetwork = '23415'\n{keys}\n"
+    )
+}
+
+fn write(dir: &tempfile::TempDir, sections: &[String]) {
+    std::fs::write(dir.path().join("countersign.toml"), sections.concat()).unwrap();
+}
+
+fn read(dir: &tempfile::TempDir) -> Result<Config, countersign::config::ConfigMistakes> {
+    read_in(&dir.path().to_owned())
+}
+
+fn read_in(dir: &Path) -> Result<Config, countersign::config::ConfigMistakes> {
+    let data = dir.join("data");
+    let variables = [
+        ("COUNTERSIGN_DATA__DIR", data.to_str().unwrap()),
+        ("COUNTERSIGN_SERVER__LISTEN", "127.0.0.1:0"),
+    ];
+    Config::load(Some(&dir.join("countersign.toml")), variables)
+}
+
+/// The far end of a link.
+#[derive(Default)]
+struct Carrier {
+    handed: AtomicUsize,
+    open: AtomicUsize,
+    held: AtomicBool,
+    closed: AtomicBool,
+    refuses: AtomicBool,
+}
+
+impl Carrier {
+    fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
+    }
+
+    fn handed(&self) -> usize {
+        self.handed.load(Ordering::SeqCst)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    async fn wait_until_handed(&self, count: usize) {
+        while self.handed() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn wait_until_closed(&self) {
+        while !self.is_closed() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+struct Wire {
+    name: String,
+    network: String,
+    carrier: Arc<Carrier>,
+}
+
+impl Link for Wire {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "smpp"
+    }
+
+    fn carries(&self, _channel: Channel) -> bool {
+        true
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.carrier.is_closed() { Err("it is closed".to_owned()) } else { Ok(()) }
+    }
+
+    fn submit(&self, _dispatch: Dispatch) -> Pin<Box<dyn Future<Output = Submission> + Send + '_>> {
+        Box::pin(async {
+            if self.carrier.refuses.load(Ordering::SeqCst) {
+                return Submission::LinkRefused("it has no credit".to_owned());
+            }
+            self.carrier.open.fetch_add(1, Ordering::SeqCst);
+            self.carrier.handed.fetch_add(1, Ordering::SeqCst);
+            while self.carrier.held.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.carrier.open.fetch_sub(1, Ordering::SeqCst);
+            Submission::Accepted(Vec::new())
+        })
+    }
+
+    fn withdraw(&self, _attempt: AttemptId) {}
+
+    fn network(&self) -> &str {
+        &self.network
+    }
+
+    fn state(&self) -> LinkState {
+        LinkState {
+            standing: if self.carrier.is_closed() { Standing::Down } else { Standing::Up },
+            since: Timestamp::from_millis(0),
+            last_error: None,
+            in_flight: self.carrier.open.load(Ordering::SeqCst),
+            connections: (1, 1),
+        }
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.carrier.closed.store(true, Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+const ACCOUNT: AccountId = AccountId(1);
+const NUMBER: u64 = 447_400_123_456;
