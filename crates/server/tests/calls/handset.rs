@@ -168,5 +168,5 @@ async fn heard(server: &TestServer, phone: &str) -> String {
     let wav = answer.bytes().await.unwrap();
     let samples = wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
     let samples: Vec<i16> = samples.collect();
-    Listener::of(Locale::EnUs).await.hear(&samples)
+    Listener::hear_in(Locale::EnUs, samples).await
 }

@@ -13,8 +13,15 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Writes down the digits of a locale in a recording, on a thread of its own: what else goes on
+    /// meanwhile must not wait.
+    pub(crate) async fn hear_in(locale: Locale, recording: Vec<i16>) -> String {
+        let listener = Self::of(locale).await;
+        tokio::task::spawn_blocking(move || listener.hear(&recording)).await.unwrap()
+    }
+
     /// Learns the ten digits of a locale.
-    pub(crate) async fn of(locale: Locale) -> Self {
+    async fn of(locale: Locale) -> Self {
         let voices = Voices::new(&VoiceConfig::default());
         let code = Code::parse("0123456789").unwrap();
         let wishes = VoiceWishes::default();
@@ -32,7 +39,7 @@ impl Listener {
     }
 
     /// Returns the digits that are said, in order: each where most of its clip is, sample by sample.
-    pub(crate) fn hear(&self, recording: &[i16]) -> String {
+    fn hear(&self, recording: &[i16]) -> String {
         let mut heard: Vec<(usize, char)> = Vec::new();
         for (digit, clip) in ('0'..='9').zip(&self.digits) {
             heard.extend(places(recording, clip).into_iter().map(|at| (at, digit)));
@@ -44,13 +51,13 @@ impl Listener {
 
 /// Finds where a clip begins, even if a packet or two of it came too late to be heard.
 fn places(recording: &[i16], clip: &[i16]) -> Vec<usize> {
-    let probes: Vec<(usize, &[i16])> = clip
-        .chunks_exact(PROBE)
-        .enumerate()
-        .map(|(nth, probe)| (nth * PROBE, probe))
-        .filter(|(_, probe)| probe.iter().any(|sample| sample.unsigned_abs() > QUIET))
-        .collect();
-    assert!(probes.len() >= 4, "a digit is too short to be told");
+    let loud = |(_, probe): &(usize, &[i16])| probe[0].unsigned_abs() > QUIET;
+    let probes = (0..clip.len().saturating_sub(PROBE)).map(|at| (at, &clip[at..at + PROBE]));
+    // Spread over the clip, each begun where few other samples are alike.
+    let mut probes: Vec<(usize, &[i16])> = probes.filter(loud).collect();
+    let step = probes.len() / PROBES;
+    assert!(step > 0, "a digit is too quiet to be told");
+    probes = probes.into_iter().step_by(step).take(PROBES).collect();
     let mut hits: Vec<(usize, usize)> = Vec::new();
     for (offset, probe) in &probes {
         for at in occurrences(recording, probe) {
@@ -76,8 +83,11 @@ fn occurrences(recording: &[i16], probe: &[i16]) -> Vec<usize> {
 /// 20 ms: what one packet carries.
 const PROBE: usize = 160;
 
+/// How many pieces of a digit are looked for.
+const PROBES: usize = 9;
+
 /// Pauses sound like each other.
-const QUIET: u16 = 500;
+const QUIET: u16 = 2000;
 
 /// Packets that were lost, or filled up, move what comes after them by up to 200 ms.
 const SHIFT_MAX: usize = 1600;
