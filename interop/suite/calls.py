@@ -95,7 +95,7 @@ class Phone:
 
 def configuration(phone):
     """Makes the server's configuration with a trunk that leads to the phone."""
-    return lambda _: f"""
+    return lambda _directory, _port: f"""
 [link.trunk]
 kind = "sip"
 host = "127.0.0.1"
