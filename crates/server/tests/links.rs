@@ -3,7 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -387,7 +387,7 @@ fn write(dir: &tempfile::TempDir, sections: &[String]) {
 }
 
 fn read(dir: &tempfile::TempDir) -> Result<Config, countersign::config::ConfigMistakes> {
-    read_in(&dir.path().to_owned())
+    read_in(dir.path())
 }
 
 fn read_in(dir: &Path) -> Result<Config, countersign::config::ConfigMistakes> {

@@ -115,7 +115,7 @@ async fn figures_tell_what_became_of_attempts_and_survive_a_restart() {
     let shown = server.cli(&["stats", "--by", "link", "--period", "day"]);
     assert!(shown.contains("sandbox") && shown.contains("66.7 %"), "{shown}");
     let each = server.admin_get("/stats?each=true&since=600").await;
-    assert!(each["items"][0]["at"].as_str().unwrap().ends_with(":00:00Z"), "{each}");
+    assert!(each["items"][0]["at"].as_str().unwrap().ends_with(":00:00.000Z"), "{each}");
     assert_eq!(server.admin_get("/links/sandbox").await["today"].as_u64(), Some(attempts(&stats)));
     for wrong in ["/stats?by=moon", "/stats?period=year", "/stats?since=tomorrow", "/stats?x=1"] {
         let (status, _) = server.admin(Method::GET, wrong, Value::Null).await;
