@@ -509,6 +509,26 @@ mod tests {
         assert_eq!(withdrawn, [&Output::Withdraw { attempt: call }], "the call, not the message");
     }
 
+    #[test]
+    fn what_a_call_did_cost_takes_the_place_of_what_it_was_expected_to() {
+        let expected = Handover {
+            cost: Amount::from_units(5),
+            ..Handover::new("trunk", SubmitOutcome::Accepted)
+        };
+        let over = Call { ended_at: Some(NOW), cost: Amount::from_units(9), ..Call::default() };
+        let cost = |machine: &Verification| machine.record().attempts.first().unwrap().passage.cost;
+        let mut machine = started();
+        machine.handle_submitted(0, &expected, NOW);
+        machine.handle_call(0, Call { ended_at: None, ..over.clone() });
+        assert_eq!(cost(&machine), Amount::from_units(5), "while it goes on");
+        machine.handle_call(0, over.clone());
+        assert_eq!(cost(&machine), Amount::from_units(9));
+        let mut early = started();
+        early.handle_call(0, over);
+        early.handle_submitted(0, &expected, NOW);
+        assert_eq!(cost(&early), Amount::from_units(9), "in either order");
+    }
+
     /// A verification whose first attempt nobody could confirm, and is waited for 20 seconds.
     fn unconfirmed(then: Then) -> Verification {
         let mut machine = started();

@@ -105,10 +105,13 @@ impl Voices {
         Ok(Script { gate, items, repeats_max: manner.repeats_max, listen, farewell: end })
     }
 
-    /// Whether a locale can be spoken, or will be before long.
+    /// Whether a locale can be spoken, or may be before long.
     pub async fn speak(&self, locale: Locale, wishes: VoiceWishes) -> bool {
-        let ready = self.speech.warm(locale.as_str(), self.manner(wishes).gender).await;
-        ready.map_or_else(|error| error.is_transient(), |()| true)
+        let ready = self.speech.warm(locale.as_str(), self.manner(wishes).gender);
+        match tokio::time::timeout(SPEAK_WAIT, ready).await {
+            Ok(Err(error)) => error.is_transient(),
+            Ok(Ok(())) | Err(_) => true,
+        }
     }
 
     /// Makes the locales ready that are to be so before their first call.
@@ -147,6 +150,9 @@ fn lines() -> BTreeMap<String, Lines> {
     };
     Locale::ALL.map(lines).into()
 }
+
+/// Whoever only asks whether there is a voice is not kept waiting until all of it is ready.
+const SPEAK_WAIT: Duration = Duration::from_secs(1);
 
 /// The time from the answer until the phone is at an ear.
 const LIFTING: Duration = Duration::from_millis(500);

@@ -190,9 +190,8 @@ impl Inner {
         };
         let is_watched = self.config.ping.is_some() || self.config.register.is_some();
         match trunk.state() {
-            TrunkState::Up => (Standing::Up, None),
             TrunkState::Unknown if is_watched => (Standing::Connecting, None),
-            TrunkState::Unknown => (Standing::Up, None),
+            TrunkState::Unknown | TrunkState::Up => (Standing::Up, None),
             TrunkState::Down(fault) => {
                 let standing = match fault {
                     TrunkFault::CredentialsRefused | TrunkFault::RegistrationRefused(_) => {

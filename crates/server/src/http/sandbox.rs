@@ -76,6 +76,9 @@ async fn audio(
         match audio {
             Ok(Some(wav)) => Ok(([(header::CONTENT_TYPE, "audio/wav")], wav).into_response()),
             Ok(None) => Err(fault(StatusCode::NOT_FOUND, "nobody has answered such a call")),
+            Err(AudioError::Speech(error)) if error.is_transient() => {
+                Err(fault(StatusCode::SERVICE_UNAVAILABLE, "the voice is not ready yet"))
+            }
             Err(AudioError::Speech(error)) => {
                 tracing::warn!(%error, "a call cannot be spoken");
                 Err(fault(StatusCode::NOT_FOUND, "there is no voice for this call"))

@@ -159,6 +159,19 @@ async fn behind_a_gate_a_machine_that_answers_is_not_told_the_code() {
     assert_eq!(attempts.len(), 2, "the next step begins at once");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_voice_no_call_is_placed_and_the_operator_is_told_why() {
+    let (_phone, port) = sipp_echo(&[]);
+    let mut stage = Stage::new(&[("trunk", port, "")]);
+    stage.config.push_str("[voice]\nengines = ['command /nowhere/say']\n");
+    let server = stage.start().await;
+    let id = start(&server, 7, "fr-fr").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(&server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("no voice for fr-fr") && reason.contains("/nowhere/say"), "{reason}");
+}
+
 /// A server whose messages go to the sandbox and whose calls go over trunks, the first one first.
 struct Stage {
     config: String,
@@ -264,6 +277,7 @@ async fn heard_by(phone: &Peer) -> Vec<i16> {
 fn assert_privacy(server: &TestServer, code: &str) {
     let log = server.log();
     assert!(!log.contains(PHONE), "{log}");
+    assert!(!log.contains("rsipstack") && !log.contains("INVITE"), "{log}");
     // Four digits can be part of a time; a code stands by itself.
     let words = log.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code);
     assert!(!words, "{log}");

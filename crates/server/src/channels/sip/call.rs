@@ -92,12 +92,12 @@ impl PlacedCall {
         let at = |offset: Duration| started.after(offset);
         call.rang_at = call.rang_at.or(record.rang_at.map(at));
         call.ended_at = Some(at(record.ended_at));
-        call.cause = cause(record.outcome).to_owned();
+        cause(record.outcome).clone_into(&mut call.cause);
         call.status = record.sip_status.unwrap_or_default();
         let talked = record.talked_for();
         let begun = u64::from(talked.subsec_nanos() > 0);
         call.seconds = u32::try_from(talked.as_secs() + begun).unwrap_or(u32::MAX);
-        call.codec = record.codec.map_or("", codec_name).to_owned();
+        record.codec.map_or("", codec_name).clone_into(&mut call.codec);
         call.packets_sent = u32::try_from(record.packets_sent).unwrap_or(u32::MAX);
         if record.answered_at.is_some() {
             call.cost = self.link.cost(self.digits, call.seconds);

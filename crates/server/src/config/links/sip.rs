@@ -385,7 +385,7 @@ mod tests {
         let mut mistakes = ConfigMistakes::default();
         let links = resolve_links(BTreeMap::from([("trunk".to_owned(), table)]), &mut mistakes);
         let config = links.into_values().next().and_then(|link| match link.kind {
-            LinkKind::Sip(config) => Some(config),
+            LinkKind::Sip(config) => Some(*config),
             LinkKind::Smpp(_) | LinkKind::Http(_) => None,
         });
         (config, mistakes.iter().map(ToString::to_string).collect())
@@ -434,7 +434,7 @@ mod tests {
         let (least, told) = (read(&least.join("\n")), read(&told.join("\n")));
         assert_eq!((&least.1, &told.1), (&Vec::new(), &Vec::new()));
         assert_eq!(least.0, told.0);
-        let all = read(&format!("{}", keys.join("\n").replace("\"udp\"", "\"tls\"")));
+        let all = read(&keys.join("\n").replace("\"udp\"", "\"tls\""));
         assert_eq!(all.1, [""; 0]);
         for key in KEYS {
             assert!(keys.iter().any(|line| line.starts_with(&format!("{key} = "))), "no {key}");
