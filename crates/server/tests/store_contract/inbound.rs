@@ -117,7 +117,7 @@ pub(crate) async fn parts_whose_others_never_come_are_told_as_they_are(mut bench
     write(&mut bench, "three", Concat::new(9, 3, 3)).await;
     bench.reopen();
     let due = bench.store().next_due().await.unwrap().machine;
-    assert_eq!(due, Some(bench.now.after(Duration::from_secs(540))));
+    assert_eq!(due, Some(bench.now.after(Duration::from_mins(9))));
     bench.pass(539);
     assert!(!bench.wake().await.effects.webhooks);
     bench.pass(1);

@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Vec<(String, String)> {
         "GET /conversions/voice",
         "GET /sandbox/v1/handsets/{digits}/inbox",
         "POST /sandbox/v1/handsets/{digits}/type",
+        "POST /sandbox/v1/handsets/{digits}/send",
         "GET /sandbox/v1/clock",
         "POST /sandbox/v1/clock",
         "GET /{anything}",
