@@ -12,7 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from suite import guide, kannel, smpp, speech, textmagic, vonage, xml_answers  # noqa: E402
+from suite import (  # noqa: E402
+    calls, guide, kannel, smpp, speech, textmagic, vonage, xml_answers,
+)
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
 from suite.server import Server  # noqa: E402
@@ -40,6 +42,9 @@ TEXTMAGIC = [
     ("textmagic guide as form", "textmagic-py-2", ["textmagic_guide.py", "form"]),
     ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
 ]
+
+# Who is in front of the server when a phone rings behind it.
+CALLER = ("textmagic-client 2.0.23575 (npm), baresip", "textmagic-client-2", ["textmagic_client.js"])
 
 WHISPER = "faster-whisper 1.2.1 (PyPI)"
 
@@ -157,6 +162,15 @@ def play_kannel(stories, binary, who):
                 kannel.tell_all(stories, who, gateway, server, receiver)
 
 
+def play_call(stories, packages, binary, who, package_set, script):
+    """Plays the story of a call: an official client in front, a real phone behind."""
+    with stories.watch(who, "the phone gets through its story"):
+        with calls.Phone() as phone:
+            with server_of(stories, binary, calls.configuration(phone)) as server:
+                with driver_of(packages, package_set, script, server) as driver:
+                    calls.tell_all(stories, who, driver, server, phone, binary)
+
+
 def play_speech(stories, packages, binary, who):
     """Listens to calls that the speech crate renders; its example lies beside the binary."""
     render = Path(binary).resolve().parent / "examples" / "render"
@@ -187,6 +201,8 @@ def main():
             play_smpp(stories, packages, asked.binary, *smsc)
     if asked.only in KANNEL:
         play_kannel(stories, asked.binary, KANNEL)
+    if asked.only in CALLER[0]:
+        play_call(stories, packages, asked.binary, *CALLER)
     if asked.only in WHISPER:
         play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())

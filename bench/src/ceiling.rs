@@ -10,6 +10,7 @@ use countersign::clock::{self, Clock};
 use countersign::config::{Config, KeySource};
 use countersign::seal::{KeyRing, Sealer};
 use countersign::server::Server;
+use countersign::speech::Voices;
 use countersign::telemetry::{self, LogFormat, Metrics};
 use tokio::sync::watch;
 
@@ -48,7 +49,8 @@ async fn run(config: Config, metrics: Arc<Metrics>) -> Result<(), Box<dyn Error>
         KeySource::Environment(ring) => ring.clone(),
     };
     let clock = Clock::system();
-    let sandbox = Sandbox::open(&dir, Sealer::new(&ring), clock.clone(), &config.sandbox)?;
+    let voices = Arc::new(Voices::new(&config.voice));
+    let sandbox = Sandbox::open(&dir, Sealer::new(&ring), clock.clone(), &config.sandbox, voices)?;
     let store = LogStore::new(Journal::create(&dir.join("journal"))?, Sealer::new(&ring));
     let server = Server::assemble(
         config,

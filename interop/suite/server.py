@@ -135,6 +135,10 @@ class Server:
         path = f"/admin/v1/{kind}/{identifier}"
         return self._call("GET", path, bearer=self._admin_token).get("converted")
 
+    def verification(self, identifier):
+        """Everything that the operator is told of a verification."""
+        return self._call("GET", f"/admin/v1/verifications/{identifier}", bearer=self._admin_token)
+
     def type_code(self, digits, code):
         """Types a code as the owner of the virtual handset does; returns the verdict."""
         return self._call("POST", f"/sandbox/v1/handsets/{digits}/type", {"code": code})

@@ -25,6 +25,15 @@ pub struct Attempt {
     pub call: Option<Call>,
 }
 
+impl Attempt {
+    /// Takes over what a call cost: how long it lasts is not known when it is handed over.
+    pub(crate) fn settle_cost(&mut self) {
+        if let Some(call) = self.call.as_ref().filter(|call| call.ended_at.is_some()) {
+            self.passage.cost = call.cost;
+        }
+    }
+}
+
 /// How far an attempt got.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -196,6 +205,9 @@ pub struct Call {
     pub codec: String,
     /// Packets of speech that were sent.
     pub packets_sent: u32,
+    /// What its carrier takes for it.
+    #[serde(skip_serializing_if = "Amount::is_zero")]
+    pub cost: Amount,
 }
 
 /// What follows when nobody knows whether a carrier took an attempt, as the operator wishes.

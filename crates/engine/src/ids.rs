@@ -78,6 +78,19 @@ impl VerificationId {
         u128::from_str_radix(&text.replace('-', ""), 16).ok().map(Self)
     }
 
+    /// Names the call that a step makes, on the wire and for whoever asks about it.
+    pub fn call_name(self, step: u8) -> String {
+        format!("{self}-{step}")
+    }
+
+    /// Parses the name of a call, and returns the verification and the step that made it.
+    pub fn parse_call_name(text: &str) -> Option<(Self, u8)> {
+        let (id, step) = text.rsplit_once('-')?;
+        let is_step = (1..=3).contains(&step.len()) && step.bytes().all(|b| b.is_ascii_digit());
+        let id = (id.len() == 36).then(|| Self::parse(id)).flatten()?;
+        is_step.then(|| step.parse().ok()).flatten().map(|step| (id, step))
+    }
+
     /// Returns the smallest identifier of a verification that started at `at` or later.
     pub fn first_at(at: Timestamp) -> Self {
         Self(u128::from(at.as_millis() & 0xffff_ffff_ffff) << 80)
@@ -211,6 +224,15 @@ mod tests {
         assert!(id >= VerificationId::first_at(NOW));
         assert!(id < VerificationId::first_at(Timestamp::from_millis(NOW.as_millis() + 1)));
         assert_eq!((id.as_u128() >> 64) & 0xfff, u128::from(bucket.index()));
+    }
+
+    #[test]
+    fn the_name_of_a_call_leads_back_to_its_verification_and_step() {
+        let id = VerificationId::compose(NOW, Bucket::of(AccountId(7), 1), 5);
+        assert_eq!(VerificationId::parse_call_name(&id.call_name(2)), Some((id, 2)));
+        for text in [id.to_string(), format!("{id}-"), format!("{id}-+1"), format!("{id}-999")] {
+            assert_eq!(VerificationId::parse_call_name(&text), None, "{text}");
+        }
     }
 
     #[test]

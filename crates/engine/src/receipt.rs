@@ -80,6 +80,8 @@ impl ErrorCode {
     pub const ABSENT_TEMPORARY: Self = Self(2);
     /// The number is not in use.
     pub const ABSENT_PERMANENT: Self = Self(3);
+    /// Whoever holds the phone refused the call.
+    pub const BARRED_BY_USER: Self = Self(4);
     /// The phone was busy.
     pub const BUSY: Self = Self(7);
     /// The recipient opted out.

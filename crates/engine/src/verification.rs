@@ -143,9 +143,11 @@ impl Verification {
         // has taken once is not undone by what became of a second copy.
         if matches!(attempt.progress, Progress::Reported(_) | Progress::Submitted) {
             attempt.passage.note(handover, false);
+            attempt.settle_cost();
             return;
         }
         attempt.passage.note(handover, true);
+        attempt.settle_cost();
         attempt.progress_at = now;
         match handover.outcome {
             SubmitOutcome::Accepted => attempt.progress = Progress::Submitted,
@@ -194,6 +196,7 @@ impl Verification {
     pub fn handle_call(&mut self, step: u8, call: Call) {
         if let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) {
             attempt.call = Some(call);
+            attempt.settle_cost();
         }
     }
 
@@ -504,6 +507,26 @@ mod tests {
         let withdrawn: Vec<_> = turn.outputs.iter().filter(withdrawn).collect();
         let call = AttemptId { subject: Subject::Verification(turn.machine.record().id), step: 1 };
         assert_eq!(withdrawn, [&Output::Withdraw { attempt: call }], "the call, not the message");
+    }
+
+    #[test]
+    fn what_a_call_did_cost_takes_the_place_of_what_it_was_expected_to() {
+        let expected = Handover {
+            cost: Amount::from_units(5),
+            ..Handover::new("trunk", SubmitOutcome::Accepted)
+        };
+        let over = Call { ended_at: Some(NOW), cost: Amount::from_units(9), ..Call::default() };
+        let cost = |machine: &Verification| machine.record().attempts.first().unwrap().passage.cost;
+        let mut machine = started();
+        machine.handle_submitted(0, &expected, NOW);
+        machine.handle_call(0, Call { ended_at: None, ..over.clone() });
+        assert_eq!(cost(&machine), Amount::from_units(5), "while it goes on");
+        machine.handle_call(0, over.clone());
+        assert_eq!(cost(&machine), Amount::from_units(9));
+        let mut early = started();
+        early.handle_call(0, over);
+        early.handle_submitted(0, &expected, NOW);
+        assert_eq!(cost(&early), Amount::from_units(9), "in either order");
     }
 
     /// A verification whose first attempt nobody could confirm, and is waited for 20 seconds.

@@ -6,6 +6,7 @@ pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
+pub mod sip;
 pub mod smpp;
 pub mod start;
 pub mod switchboard;
@@ -15,11 +16,12 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, Timestamp};
+use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, Subject, Timestamp};
 use serde::Serialize;
 
 use crate::clock::Stopwatch;
 use crate::driver::Driver;
+use crate::speech::VoiceWishes;
 use crate::store::{CarrierPart, SendJob};
 use crate::telemetry::{Label, Metrics};
 use gate::Gate;
@@ -136,6 +138,17 @@ pub struct Spoken {
     pub brand: String,
     /// The code.
     pub code: Code,
+    /// How its account wants to be spoken for.
+    pub wishes: VoiceWishes,
+}
+
+/// Names the call of an attempt, on the wire and for whoever asks about it, so that its name leads
+/// back to the step that made it.
+pub fn call_name(attempt: AttemptId) -> String {
+    match attempt.subject {
+        Subject::Verification(id) => id.call_name(attempt.step),
+        Subject::Message(id) => format!("{id}-{}", attempt.step),
+    }
 }
 
 /// Measures the time to submit: from an acknowledged request to the bytes on the wire.

@@ -8,6 +8,7 @@ mod recipients;
 mod seal_key;
 mod serve;
 mod show;
+mod speech;
 mod traffic;
 
 use std::fmt::Display;
@@ -25,6 +26,10 @@ pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Config(ConfigCommand::Check { config }) => check_config(config),
+        Command::Speech(command) => match speech::run(&command) {
+            Ok(done) => say(&done),
+            Err(problem) => complain(&problem),
+        },
         Command::Openapi => print(&admin::openapi()),
         Command::SealKey(command) => match seal_key::run(&command) {
             Ok(done) => say(&done),
@@ -108,6 +113,9 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Hear what calls say, and look at the voices that say it.
+    #[command(subcommand)]
+    Speech(speech::SpeechCommand),
     /// Print the OpenAPI document of the admin API.
     #[command(after_help = "Example:\n  countersign openapi > openapi.json")]
     Openapi,
@@ -197,7 +205,7 @@ First steps, all but the server in another terminal:
   countersign number add --account 1 MyShop
   countersign verify start --account 1 +447700900123 \"My shop\"
 
-All commands but serve, config, openapi and seal-key ask a running server. They find it by the
+All commands but serve, config, speech, openapi and seal-key ask a running server. They find it by the
 folder that it keeps its data in: --data DIR, the same as for serve.";
 
 #[cfg(test)]

@@ -7,17 +7,19 @@ mod ranges;
 mod raw;
 mod resolve;
 mod sections;
+mod voice;
 mod written;
 
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use self::voice::VoiceConfig;
 pub use links::http::{
     AnswerRules, BodyKind, Field, Found, HttpConfig, InboundRules, Pattern, ReportRules, Slot,
     Template,
 };
 pub use links::routes::{RouteConfig, RouteEntry, SenderKind, Tier, resolve_entries};
-pub use links::sip::SipConfig;
+pub use links::sip::{Billing, CallCaps, SipConfig, SipTransport};
 pub use links::smpp::{
     BindMode, NumberingPlans, Segmentation, SmppConfig, SmscAddress, TlsConfig, TonNpi,
 };
@@ -227,7 +229,7 @@ mod tests {
         ];
         insta::assert_snapshot!(load(file, &variables).unwrap_err(), @r#"
         the configuration has 7 mistakes
-          sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `sandbox`, `admin`, `log`, `currency`, `link`, `route`
+          sandbocks: unknown key `sandbocks`, expected one of `server`, `data`, `store`, `engine`, `limits`, `countries`, `vonage`, `textmagic`, `webhooks`, `voice`, `sandbox`, `admin`, `log`, `currency`, `link`, `route`
           server.body_bytes_max: invalid type: string "big", expected a whole number
           server.lisen: unknown key `lisen`, expected one of `listen`, `public_url`, `trusted_proxies`, `body_bytes_max`, `header_timeout_ms`, `request_timeout_ms`, `connections_max`, `shutdown_grace_ms`
           webhooks.schedule: unknown value `sometimes`, expected `exponential` or `fixed`

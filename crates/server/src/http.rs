@@ -36,6 +36,7 @@ use crate::channels::switchboard::Switchboard;
 use crate::clock::{self, Stopwatch, utc};
 use crate::config::Config;
 use crate::driver::Driver;
+use crate::speech::Voices;
 use crate::store::IdempotencyKey;
 
 /// What the doors work with.
@@ -46,6 +47,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The sandbox network, if there is one.
     pub sandbox: Option<Arc<Sandbox>>,
+    /// What speaks codes.
+    pub voices: Arc<Voices>,
     /// Where links are changed.
     pub switchboard: Switchboard,
     /// Failed logins by address.

@@ -10,6 +10,7 @@ pub mod http;
 pub mod quality;
 pub mod seal;
 pub mod server;
+pub mod speech;
 pub mod store;
 pub mod telemetry;
 pub mod webhooks;

@@ -24,6 +24,7 @@ use crate::http::auth::{Logins, draw_token};
 use crate::http::{self, App};
 use crate::quality::{self, Quality};
 use crate::seal::{KeyRing, KeyRingError, PrivateFileError, Sealer, read_or_create_private};
+use crate::speech::Voices;
 use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -129,8 +130,10 @@ impl Server {
         };
         let clock = Clock::system();
         let sandbox = if config.sandbox.enabled {
+            let voices = Arc::new(Voices::new(&config.voice));
             let sealer = Sealer::new(&ring);
-            Some(Arc::new(Sandbox::open(&dir, sealer, clock.clone(), &config.sandbox)?))
+            let sandbox = Sandbox::open(&dir, sealer, clock.clone(), &config.sandbox, voices)?;
+            Some(Arc::new(sandbox))
         } else {
             None
         };
@@ -159,11 +162,15 @@ impl Server {
             Arc::clone(&config),
         )
         .await?;
+        let own = || Arc::new(Voices::new(&config.voice));
+        let voices = sandbox.as_ref().map_or_else(own, |sandbox| Arc::clone(sandbox.voices()));
         let context = LinkContext {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             reports: Reports::default(),
             smpp: SmppThread::default(),
+            voices: Arc::clone(&voices),
+            prefix_drop_digits: u32::from(config.limits.prefix_drop_digits),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -196,6 +203,7 @@ impl Server {
             driver,
             config,
             sandbox,
+            voices,
             switchboard,
             logins: Logins::default(),
             ready: AtomicBool::new(true),
@@ -221,6 +229,8 @@ impl Server {
     pub async fn run(self, stop: watch::Receiver<bool>) -> End {
         let driver = &self.app.driver;
         let mut driving = tokio::spawn(Arc::clone(driver).run());
+        let voices = Arc::clone(&self.app.voices);
+        let warming = tokio::spawn(async move { voices.warm().await });
         let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
         let mut counting = tokio::spawn(quality::keep(Arc::clone(driver)));
         let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
@@ -256,7 +266,7 @@ impl Server {
         close_links(&self.app.driver, grace).await;
         // It has its own grace.
         finish(webhooks).await;
-        for task in [driving, retaining, sandbox, counting, unready] {
+        for task in [driving, retaining, sandbox, counting, warming, unready] {
             task.abort();
             finish(task).await;
         }

@@ -37,7 +37,7 @@ pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob, Webho
 
 pub use account::{
     AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
-    KeyKind, KeyRecord, NumberRecord, OptOut, PriceRecord, TemplateRecord,
+    KeyKind, KeyRecord, NumberRecord, OptOut, PriceRecord, TemplateRecord, VoiceGender,
 };
 
 /// The answer of a store operation, once it is durable.

@@ -4,9 +4,11 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
+use voice::privacy::may_be_logged;
 
 mod layer;
 mod links;
@@ -58,9 +60,15 @@ pub fn start_log(
     dropped: Counter,
 ) -> Result<LogGuard, TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
+    // The signalling of calls would log numbers and credentials.
+    let private = FilterFn::new(may_be_logged);
     let (queue, guard) = queue::LogQueue::start(writer, dropped)?;
     let sink = move |line| queue.push(line);
-    registry().with(filter).with(layer::LineLayer { format, clock, sink }).try_init()?;
+    registry()
+        .with(filter)
+        .with(private)
+        .with(layer::LineLayer { format, clock, sink })
+        .try_init()?;
     Ok(guard)
 }
 

@@ -62,6 +62,7 @@ async fn run(calls: usize, port: u16) {
                 caller: "15550100".to_owned(),
                 script,
                 ring_timeout: Duration::from_secs(10),
+                call_id: None,
             };
             let (events, _) = mpsc::unbounded_channel();
             trunk.call(request, events, CancellationToken::new()).await

@@ -33,6 +33,8 @@ pub struct CallRequest {
     pub script: Script,
     /// How long it may ring, at most [`RING_MAX`].
     pub ring_timeout: Duration,
+    /// Names the call in its Call-ID: letters, digits and `-.`; drawn if absent.
+    pub call_id: Option<String>,
 }
 
 /// What happens to a call while it happens.
@@ -180,7 +182,12 @@ impl Call {
             !text.is_empty() && text.bytes().all(letter)
         };
         let short = request.to.len() <= USER_BYTES_MAX && request.caller.len() <= USER_BYTES_MAX;
-        if !short || !is_number(&request.to) || !is_caller(&request.caller) {
+        let call_id = request.call_id.as_deref();
+        let is_named = call_id.is_none_or(|id| {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+            (1..=CALL_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(fits)
+        });
+        if !short || !is_named || !is_number(&request.to) || !is_caller(&request.caller) {
             return None;
         }
         let caller = Uri::try_from(format!("sip:{}@{}", request.caller, config.domain)).ok()?;
@@ -198,6 +205,7 @@ impl Call {
             offer: Some(self.local.render_offer().into_bytes()),
             credential: self.trunk.credential(),
             headers: Some(headers),
+            call_id: request.call_id.clone(),
             support_prack: config.reliable_provisionals,
             ..InviteOption::default()
         })
@@ -308,12 +316,13 @@ impl Call {
         let answered = self.started.elapsed();
         self.record.answered_at = Some(answered);
         self.record.rang_at.get_or_insert(answered);
-        self.tell(CallEvent::Answered);
         let media = RemoteMedia::parse(&response.body).ok().or_else(|| self.early_media.take());
         let mut report = None;
         let outcome = match media {
             None => CallOutcome::NoCodec,
             Some(media) => {
+                // Whoever cannot be spoken to has not answered.
+                self.tell(CallEvent::Answered);
                 self.record.codec = Some(media.codec);
                 line.open(&media, media.codec, self.seed);
                 line.play(script);
@@ -500,6 +509,9 @@ pub const RING_MAX: Duration = Duration::from_mins(2);
 
 /// E.164 numbers have 15 digits; prefixes of trunks and alphanumeric callers fit as well.
 const USER_BYTES_MAX: usize = 40;
+
+/// A UUID and a step take 38; a name that a log or a person keeps is no longer than this.
+const CALL_ID_BYTES_MAX: usize = 64;
 
 /// A stopped stream reports at its next tick, 20 ms later.
 const REPORT_WAIT: Duration = Duration::from_millis(200);

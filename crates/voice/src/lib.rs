@@ -21,3 +21,6 @@ pub mod script;
 pub mod sdp;
 pub mod speech;
 pub mod trunk;
+
+/// Ends a call from outside: see [`Trunk::call`](trunk::Trunk::call).
+pub use tokio_util::sync::CancellationToken;

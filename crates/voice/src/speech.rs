@@ -26,7 +26,7 @@ pub use engine::{Engine, EngineError, Gender};
 pub use lines::Lines;
 pub use prompt::{
     AFTER_DIGIT, AFTER_READINGS, BEFORE_DIGITS, BETWEEN_READINGS, DIGITS_MAX, KEY_WAIT, Prompt,
-    PromptOptions,
+    PromptOptions, recording,
 };
 pub use settings::SpeechSettings;
 pub use voice_book::{LocaleVoice, PassedOver};

@@ -15,6 +15,7 @@ use super::{Dispatch, InFlightAttempt, Spoken, Submission, Timing, Ways};
 use crate::clock;
 use crate::directory::Account;
 use crate::driver::Driver;
+use crate::speech::VoiceWishes;
 use crate::store::{CarrierPart, Content, Postponement, SendJob, StoreError};
 use crate::telemetry::{Label, Metrics};
 
@@ -43,7 +44,10 @@ pub(super) async fn run(
     }
     let ways = driver.channels.ways();
     let (route, links) = plan(driver, &ways, &job);
-    let parts = u8::try_from(Segments::of(text.reveal()).count).unwrap_or(u8::MAX);
+    let parts = match job.channel {
+        Channel::Sms => u8::try_from(Segments::of(text.reveal()).count).unwrap_or(u8::MAX),
+        Channel::Voice => 1,
+    };
     let dispatch = Dispatch {
         attempt: job.attempt,
         channel: job.channel,
@@ -257,7 +261,9 @@ fn wording(
     match job.channel {
         Channel::Voice => {
             let text = wording::spoken(locale, brand, code.reveal()).ok()?;
-            Some((text, Some(Spoken { locale, brand: brand.clone(), code: code.clone() })))
+            let wishes = VoiceWishes::of(&account.settings);
+            let (brand, code) = (brand.clone(), code.clone());
+            Some((text, Some(Spoken { locale, brand, code, wishes })))
         }
         Channel::Sms => {
             let minutes = (lifetime.as_secs() / 60).to_string();

@@ -1,5 +1,7 @@
 //! The sandbox network: a carrier of our own with virtual handsets, for development and tests.
 
+mod audio;
+mod entry;
 mod handset;
 mod inbox;
 mod scenario;
@@ -15,23 +17,26 @@ use std::time::Duration;
 use engine::{AttemptId, Channel, ErrorCode, Receipt, ReceiptStatus, Timestamp, VerificationId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use voice::speech::SpeechError;
 
 use super::{Dispatch, Link, LinkState, Standing, Submission};
 use crate::clock::Clock;
 use crate::config::SandboxConfig;
 use crate::driver::Driver;
 use crate::seal::Sealer;
+use crate::speech::Voices;
 use crate::store::StoreError;
 
+use entry::{Entry, Times};
 pub use handset::send;
-use inbox::Entry;
-pub use inbox::{Call, Inbox, InboxError, Inboxes, Sms};
+pub use inbox::{Call, Heard, Inbox, InboxError, Inboxes, Sms};
 use scenario::Scenario;
 
 /// The network and its handsets.
 pub struct Sandbox {
     inboxes: Inboxes,
     clock: Clock,
+    voices: Arc<Voices>,
     latency: Duration,
     started_at: Timestamp,
     pending: Mutex<Pending>,
@@ -56,6 +61,17 @@ pub enum AdvanceError {
     /// The server has ended.
     #[error("move the clock: the server has stopped")]
     Stopped,
+}
+
+/// Why it cannot be rendered what a handset heard.
+#[derive(Debug, thiserror::Error)]
+pub enum AudioError {
+    /// The call cannot be read.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// There is no voice.
+    #[error("speak: {0}")]
+    Speech(#[from] SpeechError),
 }
 
 /// A move of the clock that goes on or waits, told by [`Sandbox::is_moving`] until it is dropped.
@@ -94,6 +110,7 @@ impl Sandbox {
         sealer: Sealer,
         clock: Clock,
         config: &SandboxConfig,
+        voices: Arc<Voices>,
     ) -> Result<Self, InboxError> {
         let (inboxes, kept) = Inboxes::open(
             &dir.join("sandbox.db"),
@@ -106,6 +123,7 @@ impl Sandbox {
             inboxes,
             started_at: clock.now(),
             clock,
+            voices,
             latency: config.latency,
             pending: Mutex::default(),
             changed: Notify::new(),
@@ -125,6 +143,25 @@ impl Sandbox {
     /// An entry cannot be unsealed.
     pub fn inbox(&self, digits: u64) -> Result<Inbox, InboxError> {
         self.inboxes.inbox(digits)
+    }
+
+    /// Renders what a handset heard of a call, as a WAV file; `None` if it has had no such call, or
+    /// nobody answered.
+    ///
+    /// # Errors
+    /// An entry cannot be unsealed, or there is no voice.
+    pub async fn audio(&self, digits: u64, call: &str) -> Result<Option<Vec<u8>>, AudioError> {
+        let inbox = self.inboxes.inbox(digits)?;
+        let call = inbox.calls.into_iter().find(|known| known.id == call);
+        let Some(Heard { spoken, pickup, length_max }) = call.and_then(|call| call.heard) else {
+            return Ok(None);
+        };
+        Ok(Some(audio::heard(&self.voices, &spoken, pickup, length_max).await?))
+    }
+
+    /// Returns what speaks codes.
+    pub fn voices(&self) -> &Arc<Voices> {
+        &self.voices
     }
 
     /// Forgets what a handset has received.
@@ -308,13 +345,17 @@ impl Sandbox {
         if scenario == Scenario::Rejected {
             return Submission::Rejected(ErrorCode::ABSENT_PERMANENT);
         }
+        let wishes = dispatch.spoken.as_ref().map(|spoken| spoken.wishes).unwrap_or_default();
+        let manner = self.voices.manner(wishes);
         let reports: Vec<(Timestamp, Receipt)> = scenario
-            .reports(dispatch.channel)
+            .reports(dispatch.channel, manner.gate)
             .into_iter()
             .map(|report| (now.after(self.latency + report.after), report.receipt))
             .collect();
         let reaches = scenario.reaches(dispatch.channel);
-        let entry = Entry::new(&dispatch, now, self.latency, reaches, reports.clone());
+        let times = Times { now, latency: self.latency };
+        let entry =
+            Entry::new(&dispatch, times, reaches, scenario.pickup(), manner, reports.clone());
         match self.inboxes.deliver(entry).await {
             // After a crash the same attempt can come again; the handset rings once all the same.
             Ok(false) => return Submission::Accepted(Vec::new()),

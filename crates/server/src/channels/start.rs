@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::gate::Gate;
 use super::http::HttpLink;
 use super::routing::Routing;
+use super::sip::SipLink;
 use super::smpp::{SmppLink, SmppThread};
 use super::{Link, Reports, Ways};
 use crate::clock::Clock;
 use crate::config::{Config, LinkConfig, LinkKind};
+use crate::speech::Voices;
 use crate::telemetry::Metrics;
 
 /// What every link works with.
@@ -23,6 +25,10 @@ pub struct LinkContext {
     pub reports: Reports,
     /// Where SMPP links live.
     pub smpp: SmppThread,
+    /// What speaks codes.
+    pub voices: Arc<Voices>,
+    /// How many last digits neighbouring numbers may differ in.
+    pub prefix_drop_digits: u32,
 }
 
 /// Why a link cannot be started.
@@ -44,10 +50,6 @@ pub fn start_link(
     config: &LinkConfig,
     context: &LinkContext,
 ) -> Result<Arc<dyn Link>, LinkError> {
-    let missing = |kind: &str| LinkError {
-        name: name.to_owned(),
-        problem: format!("links of the kind {kind} are not built yet"),
-    };
     match &config.kind {
         LinkKind::Smpp(smpp) => Ok(Arc::new(SmppLink::start(name, config, smpp, context)?)),
         LinkKind::Http(http) => {
@@ -55,7 +57,7 @@ pub fn start_link(
                 .map(|link| Arc::new(link) as Arc<dyn Link>)
                 .map_err(|problem| LinkError { name: name.to_owned(), problem })
         }
-        LinkKind::Sip(_) => Err(missing("sip")),
+        LinkKind::Sip(sip) => Ok(Arc::new(SipLink::start(name, config, sip, context)?)),
     }
 }
 

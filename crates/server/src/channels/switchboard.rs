@@ -362,6 +362,7 @@ fn other_sections(a: &Config, b: &Config) -> Vec<&'static str> {
             ("vonage", format!("{:?}", config.vonage)),
             ("textmagic", format!("{:?}", config.textmagic)),
             ("webhooks", format!("{:?}", config.webhooks)),
+            ("voice", format!("{:?}", config.voice)),
             ("sandbox", format!("{:?}", config.sandbox)),
             ("admin", format!("{:?}", config.admin)),
             ("log", format!("{:?}", config.log)),

@@ -326,7 +326,9 @@ fn setting(name: &str, value: &str) -> Value {
         "countries_allow" | "countries_deny" => {
             value.split(',').map(|code| Value::from(code.trim())).collect()
         }
-        "suspended" | "dlr_signed" | "conversion" => as_json().unwrap_or_else(|| value.into()),
+        "suspended" | "dlr_signed" | "conversion" | "voice_gate" => {
+            as_json().unwrap_or_else(|| value.into())
+        }
         // Numbers are numbers, and everything else is text, be it all digits or not.
         _ if name.ends_with("_s") || name.ends_with("_max") => {
             as_json().unwrap_or_else(|| value.into())
@@ -342,12 +344,13 @@ Examples:
   countersign account set 1 dlr_url=https://shop.example/receipts dlr_method=post
   countersign account set 1 checks_max=5 countries_allow=DE,FR
   countersign account set 1 suspended=true
+  countersign account set 1 voice_gate=true voice_gender=female
   countersign account set 1 dlr_url=            (back to its default)
 
 Settings: name, suspended, account_per_s, number_starts_max, prefix_starts_max, step_wait_s,
 lifetime_s, cancel_after_s, checks_max, countries_allow, countries_deny, dlr_url,
 dlr_method (get, post, post-json), dlr_signed, inbound_url, inbound_method, webhook_url, conversion,
-webotp_host, android_hash.
+webotp_host, android_hash, voice_gender (female, male), voice_gate, voice_repeats_max.
 
 dlr_url is told what became of messages, inbound_url what handsets sent, webhook_url how
 verifications ended. The first webhook_url

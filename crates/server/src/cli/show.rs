@@ -70,7 +70,13 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
 fn in_line(item: &Value) -> String {
     let members = item.as_object().into_iter().flatten();
     let shown = members.filter(|(_, value)| !value.is_null());
-    shown.map(|(key, value)| format!("{key}={}", cell(value))).collect::<Vec<_>>().join(" ")
+    let shown = shown.map(|(key, value)| match value {
+        Value::Object(_) => format!("{key}=({})", in_line(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            format!("{key}={}", cell(value))
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// Rates become percents and waits seconds, in columns with short names.
@@ -180,12 +186,16 @@ mod tests {
     #[test]
     fn a_story_tells_its_steps_line_by_line() {
         let answer = json!({
-            "attempts": [{ "channel": "sms", "progress": "delivered", "error": null }],
+            "attempts": [
+                { "channel": "sms", "progress": "failed", "error": 3, "call": null },
+                { "channel": "voice", "call": { "cause": "busy", "seconds": 0, "codec": null } },
+            ],
             "checks": [], "id": "7f", "state": "verified",
         });
         insta::assert_snapshot!(render(&answer, &View::Fields).unwrap(), @r"
         id          7f
-        attempts 1  channel=sms progress=delivered
+        attempts 1  channel=sms progress=failed error=3
+        attempts 2  channel=voice call=(cause=busy seconds=0)
         checks      -
         state       verified
         ");

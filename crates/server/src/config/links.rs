@@ -38,7 +38,7 @@ pub enum LinkKind {
     /// The HTTP API of an aggregator.
     Http(Box<http::HttpConfig>),
     /// A SIP trunk.
-    Sip(sip::SipConfig),
+    Sip(Box<sip::SipConfig>),
 }
 
 /// How much a carrier's receipt proves.
@@ -152,7 +152,7 @@ fn resolve_link(mut keys: Table, settings: &mut Settings<'_>) -> Option<LinkConf
     let kind = match common.kind.as_str() {
         "smpp" => smpp::resolve(keys, settings).map(Box::new).map(LinkKind::Smpp),
         "http" => http::resolve(keys, settings).map(Box::new).map(LinkKind::Http),
-        "sip" => sip::resolve(keys, settings).map(LinkKind::Sip),
+        "sip" => sip::resolve(keys, settings).map(Box::new).map(LinkKind::Sip),
         "" => {
             settings.wrong("kind", format!("is missing; must be one of {KINDS}"));
             None

@@ -164,6 +164,24 @@ pub(super) const WEBHOOKS_PER_ACCOUNT_MAX: Range =
     Range::new("webhooks.per_account_max", 1, 10_000, Unit::Pieces("webhooks"));
 pub(super) const WEBHOOKS_IN_FLIGHT_MAX: Range =
     Range::new("webhooks.in_flight_max", 1, 10_000, Unit::Pieces("webhooks"));
+/// What espeak-ng takes.
+pub(super) const VOICE_SPEED_WPM: Range =
+    Range::new("voice.speed_wpm", 80, 450, Unit::Pieces("words a minute"));
+pub(super) const VOICE_REPEATS_MAX: Range =
+    Range::new("voice.repeats_max", 0, 3, Unit::Pieces("repeats"));
+/// Well within the time for which an attempt is leased.
+pub(super) const VOICE_VOICE_WAIT_MS: Range =
+    Range::new("voice.voice_wait_ms", 100, 30_000, Unit::Milliseconds);
+pub(super) const VOICE_BRAND_WAIT_MS: Range =
+    Range::new("voice.brand_wait_ms", 0, 10_000, Unit::Milliseconds);
+pub(super) const VOICE_COMMAND_TIMEOUT_MS: Range =
+    Range::new("voice.command_timeout_ms", 100, 60_000, Unit::Milliseconds);
+pub(super) const VOICE_COMMANDS_MAX: Range =
+    Range::new("voice.commands_max", 1, 64, Unit::Pieces("programs"));
+pub(super) const VOICE_BRANDS_WAITING_MAX: Range =
+    Range::new("voice.brands_waiting_max", 1, 10_000, Unit::Pieces("brands"));
+pub(super) const VOICE_BRAND_CACHE_MB: Range =
+    Range::new("voice.brand_cache_mb", 1, 4_096, Unit::Mebibytes);
 pub(super) const SANDBOX_LATENCY_MS: Range =
     Range::new("sandbox.latency_ms", 0, 600_000, Unit::Milliseconds);
 pub(super) const SANDBOX_INBOX_PER_HANDSET_MAX: Range =

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::links::routes::RawRoute;
 use super::sections::{ConversionBody, LogFormat, LogLevel, UnconfirmedThen, WebhookSchedule};
+use super::voice::RawVoice;
 
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -21,6 +22,7 @@ pub(super) struct RawConfig {
     pub(super) vonage: RawVonage,
     pub(super) textmagic: RawTextmagic,
     pub(super) webhooks: RawWebhooks,
+    pub(super) voice: RawVoice,
     pub(super) sandbox: RawSandbox,
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,

@@ -18,6 +18,7 @@ use super::sections::{
     LimitsConfig, LogConfig, SandboxConfig, ServerConfig, StoreConfig, TextmagicConfig,
     VonageConfig, WebhooksConfig, default_key_file, default_token_file,
 };
+use super::voice;
 use crate::seal::KeyRing;
 
 /// Resolves every section; where something is wrong the result holds its default and `mistakes`
@@ -52,6 +53,7 @@ pub(super) fn resolve(
         vonage: vonage(raw.vonage, mistakes),
         textmagic: textmagic(raw.textmagic),
         webhooks: webhooks(raw.webhooks, mistakes),
+        voice: voice::resolve(raw.voice, mistakes),
         sandbox: sandbox(raw.sandbox, mistakes),
         admin: admin(raw.admin, &data),
         log: log(raw.log),

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::links::LinkConfig;
 use super::links::routes::RouteConfig;
 use super::network::Network;
+use super::voice::VoiceConfig;
 use crate::seal::KeyRing;
 
 /// A configuration without mistakes; every value lies in the range that its key documents.
@@ -34,6 +35,8 @@ pub struct Config {
     pub textmagic: TextmagicConfig,
     /// `[webhooks]`: how accounts are told.
     pub webhooks: WebhooksConfig,
+    /// `[voice]`: how codes are spoken.
+    pub voice: VoiceConfig,
     /// `[sandbox]`: invented handsets in place of carriers.
     pub sandbox: SandboxConfig,
     /// `[admin]`: the operator's door.

@@ -7,19 +7,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use engine::{Keyword, TypedCode, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{App, Incoming, Unanswered, utc};
-use crate::channels::sandbox::{self, Call, Sandbox, Sms};
+use crate::channels::sandbox::{self, AudioError, Call, Sandbox, Sms};
 use crate::driver::Denial;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/sandbox/v1/handsets/{digits}/inbox", get(inbox))
+        .route("/sandbox/v1/handsets/{digits}/calls/{id}/audio", get(audio))
         .route("/sandbox/v1/handsets/{digits}/type", post(type_code))
         .route("/sandbox/v1/handsets/{digits}/send", post(send))
         .route("/sandbox/v1/clock", get(clock).post(advance))
@@ -49,17 +50,46 @@ struct AdvanceRequest {
 
 /// `GET /sandbox/v1/handsets/{digits}/inbox`
 async fn inbox(State(app): State<Arc<App>>, Path(digits): Path<String>) -> Response {
-    let answer = || {
+    let answer = async {
         let digits = handset(&digits)?;
         let inbox = sandbox(&app)?.inbox(digits).map_err(|error| {
             tracing::error!(%error, "cannot read a handset's inbox");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "the inbox cannot be read")
         })?;
         let messages: Vec<Value> = inbox.messages.iter().map(message).collect();
-        let calls: Vec<Value> = inbox.calls.iter().map(call).collect();
+        let mut calls = Vec::with_capacity(inbox.calls.len());
+        for told in &inbox.calls {
+            calls.push(call(&app, digits, told).await);
+        }
         Ok(super::json(StatusCode::OK, &json!({ "messages": messages, "calls": calls })))
     };
-    answer().unwrap_or_else(Fault::render)
+    answer.await.unwrap_or_else(Fault::render)
+}
+
+/// `GET /sandbox/v1/handsets/{digits}/calls/{id}/audio`
+async fn audio(
+    State(app): State<Arc<App>>,
+    Path((digits, id)): Path<(String, String)>,
+) -> Response {
+    let answer = async {
+        let audio = sandbox(&app)?.audio(handset(&digits)?, &id).await;
+        match audio {
+            Ok(Some(wav)) => Ok(([(header::CONTENT_TYPE, "audio/wav")], wav).into_response()),
+            Ok(None) => Err(fault(StatusCode::NOT_FOUND, "nobody has answered such a call")),
+            Err(AudioError::Speech(error)) if error.is_transient() => {
+                Err(fault(StatusCode::SERVICE_UNAVAILABLE, "the voice is not ready yet"))
+            }
+            Err(AudioError::Speech(error)) => {
+                tracing::warn!(%error, "a call cannot be spoken");
+                Err(fault(StatusCode::NOT_FOUND, "there is no voice for this call"))
+            }
+            Err(AudioError::Inbox(error)) => {
+                tracing::error!(%error, "cannot read a handset's inbox");
+                Err(fault(StatusCode::INTERNAL_SERVER_ERROR, "the inbox cannot be read"))
+            }
+        }
+    };
+    answer.await.unwrap_or_else(Fault::render)
 }
 
 /// `POST /sandbox/v1/handsets/{digits}/type`
@@ -166,7 +196,13 @@ fn message(message: &Sms) -> Value {
     })
 }
 
-fn call(call: &Call) -> Value {
+async fn call(app: &App, digits: u64, call: &Call) -> Value {
+    let audio_url = match &call.heard {
+        Some(heard) if app.voices.speak(heard.spoken.locale, heard.spoken.wishes).await => {
+            Some(format!("/sandbox/v1/handsets/{digits}/calls/{}/audio", call.id))
+        }
+        Some(_) | None => None,
+    };
     json!({
         "id": call.id,
         "from": call.from,
@@ -174,7 +210,7 @@ fn call(call: &Call) -> Value {
         "answered_at": call.answered_at.map(utc),
         "ended_at": utc(call.ended_at),
         "transcript": call.transcript.reveal(),
-        "audio_url": null,
+        "audio_url": audio_url,
     })
 }
 

@@ -59,6 +59,23 @@ pub struct AccountSettings {
     pub webotp_host: Option<String>,
     /// The hash of the Android app that reads a verification's SMS.
     pub android_hash: Option<String>,
+    /// Whose voice its calls speak with.
+    pub voice_gender: Option<VoiceGender>,
+    /// Whether a key must be pressed before a call says the code, so that no answering machine
+    /// is told it.
+    pub voice_gate: Option<bool>,
+    /// How often whoever presses 1 hears the code again, 0 to 3.
+    pub voice_repeats_max: Option<u8>,
+}
+
+/// Whose voice calls speak with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VoiceGender {
+    /// A woman's.
+    Female,
+    /// A man's.
+    Male,
 }
 
 /// How delivery receipts and inbound messages are sent.

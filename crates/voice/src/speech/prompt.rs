@@ -85,6 +85,12 @@ impl Prompt {
     }
 }
 
+/// Renders what a phone heard, as µ-law, as a WAV file: 16-bit PCM, 8 kHz.
+pub fn recording(ulaw: &[u8]) -> Vec<u8> {
+    let samples: Vec<i16> = ulaw.iter().map(|octet| linear_from_ulaw(*octet)).collect();
+    wav::render(&samples, SAMPLE_RATE_HZ)
+}
+
 impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prompt").finish_non_exhaustive()

@@ -7,8 +7,10 @@ use voice::g711::Codec;
 use voice::outcome::CallOutcome;
 use voice::trunk::{Credentials, Transport, Trunk, TrunkConfig, TrunkFault, TrunkState};
 
-use crate::phone::{assert_heard, baresip, recording};
-use crate::stage::{Peer, call, config, fill, free_port, noise, now, request, run, speech};
+use crate::stage::{
+    Peer, assert_heard, baresip, call, config, fill, free_port, noise, now, recording, request,
+    run, speech,
+};
 
 const PASSWORD: &str = "an-unlikely-password";
 

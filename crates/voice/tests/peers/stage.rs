@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use voice::call::{CallEvent, CallRequest};
+use voice::g711::Codec;
 use voice::outcome::CallRecord;
 use voice::script::{Clip, Item, Script};
 use voice::trunk::{Trunk, TrunkConfig};
@@ -145,6 +146,91 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// Starts a phone with one account, given as baresip writes it; `@SIP_PORT@` is its port.
+pub(crate) fn baresip(account: &str) -> (Peer, u16) {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, rtp) = (free_port(), free_port());
+    let (port_text, directory) = (port.to_string(), folder.path().to_str().unwrap().to_owned());
+    let (rtp_first, rtp_last) = (rtp.to_string(), rtp.saturating_add(40).to_string());
+    let places = [
+        ("SIP_PORT", port_text.as_str()),
+        ("RTP_FIRST", &rtp_first),
+        ("RTP_LAST", &rtp_last),
+        ("DIR", &directory),
+    ];
+    fill("baresip/config", &folder.path().join("config"), &places);
+    let account = account.replace("@SIP_PORT@", &port_text);
+    fs::write(folder.path().join("accounts"), account + "\n").unwrap();
+    fs::write(folder.path().join("contacts"), "").unwrap();
+    fs::write(folder.path().join("current_contact"), "").unwrap();
+    fs::create_dir(folder.path().join("recordings")).unwrap();
+    let arguments = ["-f", &directory, "-p", "/usr/share/baresip"];
+    let mut peer = Peer::start("baresip", "baresip-core", folder, &arguments);
+    peer.wait_for_port(port);
+    (peer, port)
+}
+
+/// Reads what the phone heard: 16-bit samples at 8000 a second.
+pub(crate) fn recording(folder: &Path) -> Vec<i16> {
+    let wav = fs::read_dir(folder.join("recordings"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_str().unwrap().ends_with("-dec.wav"))
+        .expect("the phone recorded nothing");
+    let octets = fs::read(wav).unwrap();
+    let data = octets.windows(4).position(|window| window == b"data").unwrap() + 8;
+    octets[data..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// Checks that what was heard is what was said, sample by sample, from wherever the phone began.
+pub(crate) fn assert_heard(heard: &[i16], said: &[i16], codec: Codec) {
+    let said: Vec<i16> = said.iter().map(|sample| codec.decode(codec.encode(*sample))).collect();
+    // The first packets may be lost while the phone makes its buffer.
+    let begun = 4_000;
+    let probe = &said[begun..begun + 400];
+    let is_same = |said: &i16, heard: &i16| said.abs_diff(*heard) <= ZERO_IN_BARESIP;
+    let at = heard
+        .windows(probe.len())
+        .position(|window| probe.iter().zip(window).all(|(said, heard)| is_same(said, heard)));
+    let at = at.unwrap_or_else(|| panic!("nothing said is in the {} samples", heard.len()));
+    let same = said[begun..]
+        .iter()
+        .zip(&heard[at..])
+        .take_while(|(said, heard)| is_same(said, heard))
+        .count();
+    let rest = said.len() - begun;
+    // The last packets may be on their way when the BYE overtakes them.
+    assert!(same + 480 >= rest, "only {same} of {rest} samples are the same");
+}
+
+/// Its table decodes the two zeros of µ-law as 2 and -2.
+const ZERO_IN_BARESIP: u16 = 2;
+
+/// Starts sipp with a scenario that takes one call.
+pub(crate) fn sipp(scenario: &str, places: &[(&str, &str)]) -> (Peer, u16) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.xml");
+    fill(&format!("sipp/{scenario}.xml"), &file, places);
+    sipp_with(folder, &["-sf", file.to_str().unwrap(), "-m", "1"])
+}
+
+/// Starts sipp with its own scenario, which takes every call and echoes what it hears.
+pub(crate) fn sipp_echo(more: &[&str]) -> (Peer, u16) {
+    let arguments = [&["-sn", "uas", "-rtp_echo"], more].concat();
+    sipp_with(tempfile::tempdir().unwrap(), &arguments)
+}
+
+pub(crate) fn sipp_with(folder: TempDir, scenario: &[&str]) -> (Peer, u16) {
+    let port = free_port();
+    let (sip, media) = (port.to_string(), free_port().to_string());
+    let mut arguments = scenario.to_vec();
+    arguments.extend(["-i", "127.0.0.1", "-p", &sip, "-mi", "127.0.0.1", "-mp", &media]);
+    arguments.extend(["-nostdin", "-timeout", "30", "-timeout_error", "-trace_err"]);
+    let mut peer = Peer::start("sipp", "sip-tester", folder, &arguments);
+    peer.wait_for_port(port);
+    (peer, port)
+}
+
 /// A trunk as the tests want it: quick to give up, and not asking on its own.
 pub(crate) fn config(port: u16) -> TrunkConfig {
     TrunkConfig {
@@ -163,6 +249,7 @@ pub(crate) fn request(to: &str, script: Script) -> CallRequest {
         caller: "+15550100".to_owned(),
         script,
         ring_timeout: Duration::from_secs(8),
+        call_id: None,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use voice::call::{CallEvent, CallRequest};
@@ -12,32 +11,9 @@ use voice::outcome::{CallOutcome, CallRecord};
 use voice::script::{Item, Script};
 use voice::trunk::{Credentials, Transport, Trunk, TrunkConfig, TrunkFault, TrunkState};
 
-use crate::stage::{Peer, call, config, fill, free_port, now, request, speech};
-
-/// Starts sipp with a scenario that takes one call.
-fn sipp(scenario: &str, places: &[(&str, &str)]) -> (Peer, u16) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("scenario.xml");
-    fill(&format!("sipp/{scenario}.xml"), &file, places);
-    sipp_with(folder, &["-sf", file.to_str().unwrap(), "-m", "1"])
-}
-
-/// Starts sipp with its own scenario, which takes every call and echoes what it hears.
-fn sipp_echo(more: &[&str]) -> (Peer, u16) {
-    let arguments = [&["-sn", "uas", "-rtp_echo"], more].concat();
-    sipp_with(tempfile::tempdir().unwrap(), &arguments)
-}
-
-fn sipp_with(folder: TempDir, scenario: &[&str]) -> (Peer, u16) {
-    let port = free_port();
-    let (sip, media) = (port.to_string(), free_port().to_string());
-    let mut arguments = scenario.to_vec();
-    arguments.extend(["-i", "127.0.0.1", "-p", &sip, "-mi", "127.0.0.1", "-mp", &media]);
-    arguments.extend(["-nostdin", "-timeout", "30", "-timeout_error", "-trace_err"]);
-    let mut peer = Peer::start("sipp", "sip-tester", folder, &arguments);
-    peer.wait_for_port(port);
-    (peer, port)
-}
+use crate::stage::{
+    call, config, fill, free_port, now, request, sipp, sipp_echo, sipp_with, speech,
+};
 
 /// Calls a scenario, checks that it saw what it expects, and that nothing of the call is left.
 async fn place(

@@ -9,10 +9,13 @@ use engine::{
     AttemptId, Channel, MessageId, Receipt, SecretText, Subject, Timestamp, VerificationId,
 };
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
-use super::Dispatch;
+use super::entry::{Body, Entry, Secret};
+use super::scenario::Pickup;
+use crate::channels::{Spoken, call_name};
 use crate::seal::Sealer;
 
 /// Why an inbox cannot be read or written.
@@ -66,51 +69,19 @@ pub struct Call {
     pub ended_at: Timestamp,
     /// What was said; empty if nobody answered.
     pub transcript: SecretText,
+    /// What was heard, if somebody answered.
+    pub heard: Option<Heard>,
 }
 
-/// What is to be put into an inbox.
-#[derive(Clone)]
-pub(super) struct Entry {
-    attempt: AttemptId,
-    digits: u64,
-    body: Body,
-    text: SecretText,
-    reports: Vec<(Timestamp, Receipt)>,
-}
-
-/// The part of an entry that is no secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Body {
-    channel: Channel,
-    from: String,
-    at: Timestamp,
-    answered_at: Option<Timestamp>,
-    ended_at: Timestamp,
-    /// Whether the handset shows it.
-    shown: bool,
-}
-
-impl Entry {
-    pub(super) fn new(
-        dispatch: &Dispatch,
-        now: Timestamp,
-        latency: Duration,
-        reaches: bool,
-        reports: Vec<(Timestamp, Receipt)>,
-    ) -> Self {
-        let answered_at =
-            (reaches && dispatch.channel == Channel::Voice).then(|| now.after(latency));
-        let body = Body {
-            channel: dispatch.channel,
-            from: dispatch.originator.clone().unwrap_or_default(),
-            at: now,
-            answered_at,
-            ended_at: answered_at.map_or_else(|| now.after(latency), |at| at.after(CALL_LENGTH)),
-            shown: reaches || dispatch.channel == Channel::Voice,
-        };
-        let text = if reaches { dispatch.text.clone() } else { SecretText::concat(&[]) };
-        Self { attempt: dispatch.attempt, digits: dispatch.number, body, text, reports }
-    }
+/// What a handset heard of a call.
+#[derive(Debug)]
+pub struct Heard {
+    /// What the call speaks.
+    pub spoken: Spoken,
+    /// Who answered.
+    pub(super) pickup: Pickup,
+    /// After how long it was hung up, if not all was said.
+    pub(super) length_max: Option<Duration>,
 }
 
 /// What was kept from the last run.
@@ -191,14 +162,20 @@ impl Inboxes {
                 .sealer
                 .open(&context(item.attempt), &item.sealed)
                 .map_err(|e| InboxError::Entry(e.to_string()))?;
-            let text = SecretText::concat(&[&String::from_utf8_lossy(&text)]);
+            let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
+            let Secret { text, spoken } = Secret::parse(&text, item.body.channel);
             let body = item.body;
             match body.channel {
                 Channel::Sms => {
                     inbox.messages.push(Sms { id, from: body.from, text, received_at: body.at });
                 }
                 Channel::Voice => inbox.calls.push(Call {
-                    id,
+                    id: call_name(item.attempt),
+                    heard: spoken.map(|spoken| Heard {
+                        spoken,
+                        pickup: body.pickup,
+                        length_max: body.heard_for(),
+                    }),
                     from: body.from,
                     started_at: body.at,
                     answered_at: body.answered_at,
@@ -221,7 +198,8 @@ impl Inboxes {
 
     /// Puts an entry into its inbox; false if it is there already.
     pub(super) async fn deliver(&self, entry: Entry) -> Result<bool, InboxError> {
-        let sealed = self.sealer.seal(&context(entry.attempt), entry.text.reveal().as_bytes());
+        let sealed =
+            self.sealer.seal(&context(entry.attempt), entry.secret.render().reveal().as_bytes());
         let (reply, answer) = oneshot::channel();
         let write = Write::Deliver(Box::new(entry), sealed, reply);
         self.queue.send(write).map_err(|_| InboxError::Stopped)?;
@@ -242,6 +220,7 @@ impl Inboxes {
         let Some(item) = item else { return };
         if item.body.channel == Channel::Voice && item.body.ended_at > now {
             item.body.ended_at = now;
+            item.body.is_cut = true;
             let _ = self.queue.send(Write::HangUp(attempt, item.body.clone()));
         }
     }
@@ -508,9 +487,6 @@ const BATCH_MAX: usize = 512;
 /// So many places in the order of all messages may be stale before it is tidied. A choice.
 const ORDER_SLACK: usize = 1024;
 
-/// How long it takes to say a code twice.
-const CALL_LENGTH: Duration = Duration::from_secs(20);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -527,6 +503,8 @@ mod tests {
                 answered_at: None,
                 ended_at: at,
                 shown: true,
+                pickup: Pickup::Person,
+                is_cut: false,
             },
             sealed: Vec::new(),
         }

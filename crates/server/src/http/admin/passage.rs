@@ -40,7 +40,7 @@ pub(super) struct PassedOverStory {
 /// A call.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CallStory {
-    /// Its name on the wire.
+    /// Its name on the wire, which the Conversion API takes as `message-id`.
     call_id: String,
     /// When the phone began to ring.
     rang_at: Option<String>,
@@ -48,7 +48,9 @@ pub(super) struct CallStory {
     answered_at: Option<String>,
     /// When it was over.
     ended_at: Option<String>,
-    /// Why it ended: `completed`, `busy`, `no_answer` and others.
+    /// Why it ended: `completed`, `hung_up`, `busy`, `no_answer`, `declined`, `no_key` (nobody
+    /// pressed the key that the gate asks for), `withdrawn`, `too_long`, or what the trunk did wrong;
+    /// empty while it goes on.
     cause: String,
     /// The SIP status that decided it.
     status: Option<u16>,

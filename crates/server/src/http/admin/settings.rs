@@ -95,6 +95,7 @@ fn range_faults(settings: &AccountSettings) -> Vec<Fault> {
         ("lifetime_s", settings.lifetime_s, 60, 3600, "seconds"),
         ("cancel_after_s", settings.cancel_after_s, 0, 300, "seconds"),
         ("checks_max", settings.checks_max.map(u32::from), 1, 10, "checks"),
+        ("voice_repeats_max", settings.voice_repeats_max.map(u32::from), 0, 3, "repeats"),
     ];
     let wrong = |value: Option<u32>, min, max| value.filter(|v| !(min..=max).contains(v));
     numbers

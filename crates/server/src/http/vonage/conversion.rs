@@ -55,7 +55,9 @@ impl ConversionRequest {
         let id = params.given("message-id").ok_or("message-id is missing")?;
         let message = || MessageId::parse(id).map(Subject::Message);
         let verification = || VerificationId::parse(id).map(Subject::Verification);
-        let subject = message().or_else(verification).ok_or("message-id is not one of ours")?;
+        let call = || VerificationId::parse_call_name(id).map(|(id, _)| Subject::Verification(id));
+        let subject =
+            message().or_else(verification).or_else(call).ok_or("message-id is not one of ours")?;
         let delivered = params.given("delivered").ok_or("delivered is missing")?;
         let delivered = match delivered.to_ascii_lowercase().as_str() {
             "true" | "1" => true,
@@ -172,6 +174,7 @@ mod tests {
         let id = "c11236f4-00bf-4b89-84ba-88b25df97315";
         let verification = Subject::Verification(VerificationId::parse(id).unwrap());
         assert_eq!(subject(id), Ok(verification));
+        assert_eq!(subject(&format!("{id}-1")), Ok(verification), "a call-id");
         assert!(subject("12345").is_err());
         assert!(parse("delivered=1").is_err());
     }

@@ -1,0 +1,415 @@
+//! Calls over a SIP trunk: where they may go, over which channel, and what they come to.
+
+mod call;
+mod caps;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use engine::{
+    Amount, AttemptId, Channel, Originator, PhoneNumber, PriceItem, PriceList, Timestamp,
+};
+use tokio::sync::oneshot;
+use voice::CancellationToken;
+use voice::speech::SpeechError;
+use voice::trunk::{
+    Credentials, Transport, Trunk, TrunkConfig, TrunkError, TrunkFault, TrunkState,
+};
+
+use super::start::{LinkContext, LinkError};
+use super::{Dispatch, Link, LinkState, Standing, Submission};
+use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
+use call::PlacedCall;
+use caps::{Caps, Ticket};
+
+/// One trunk.
+pub struct SipLink {
+    inner: Arc<Inner>,
+}
+
+/// What the link and its calls share.
+struct Inner {
+    name: String,
+    network: String,
+    config: SipConfig,
+    costs: PriceList,
+    context: LinkContext,
+    caps: Caps,
+    trunk: RwLock<TrunkSlot>,
+    /// The calls there are, each with what hangs it up.
+    calls: Mutex<HashMap<AttemptId, CancellationToken>>,
+    seen: Mutex<(Standing, Timestamp)>,
+    closing: CancellationToken,
+}
+
+/// The trunk, once it could be opened.
+#[derive(Default)]
+struct TrunkSlot {
+    trunk: Option<Arc<Trunk>>,
+    /// Why it could not be, last time.
+    error: Option<String>,
+}
+
+impl SipLink {
+    /// Starts a trunk; it is opened in the background, again and again until it can be.
+    ///
+    /// # Errors
+    /// The file with the password, or that with the trusted certificates, cannot be read.
+    pub fn start(
+        name: &str,
+        link: &LinkConfig,
+        config: &SipConfig,
+        context: &LinkContext,
+    ) -> Result<Self, LinkError> {
+        let trunk = trunk_config(name, config)?;
+        let inner = Arc::new(Inner {
+            name: name.to_owned(),
+            network: link.network.clone(),
+            config: config.clone(),
+            costs: PriceList::new(link.costs.clone()),
+            context: context.clone(),
+            caps: Caps::new(config.caps),
+            trunk: RwLock::default(),
+            calls: Mutex::default(),
+            seen: Mutex::new((Standing::Connecting, context.clock.now())),
+            closing: CancellationToken::new(),
+        });
+        tokio::spawn(open(Arc::clone(&inner), trunk));
+        Ok(Self { inner })
+    }
+
+    async fn place(&self, dispatch: Dispatch) -> Submission {
+        let (Some(spoken), Ok(trunk)) = (dispatch.spoken.as_ref(), self.inner.trunk()) else {
+            return not_sent("it has not been opened yet");
+        };
+        let hang_up = CancellationToken::new();
+        // Before anything takes time, so that a call can be withdrawn at any moment.
+        let listed = Listed::new(&self.inner, dispatch.attempt, hang_up.clone());
+        let number = match self.inner.destination(dispatch.number) {
+            Ok(number) => number,
+            Err(reason) => return Submission::LinkRefused(reason),
+        };
+        let digits = number.digits();
+        let prefix = number.prefix(self.inner.context.prefix_drop_digits);
+        let first = self.inner.costs.lookup(PriceItem::Voice, digits);
+        let now = self.inner.context.clock.now();
+        let ticket = match self.inner.caps.admit(digits, prefix, first, now) {
+            Ok(ticket) => ticket,
+            Err(reason) => return Submission::LinkRefused(reason.to_owned()),
+        };
+        let script = tokio::select! {
+            biased;
+            () = hang_up.cancelled() => Err(not_sent("it was withdrawn")),
+            script = self.inner.context.voices.script(spoken) => script.map_err(unspoken),
+        };
+        let script = match script {
+            Ok(script) => script,
+            Err(submission) => {
+                self.inner.caps.take_back(ticket);
+                return submission;
+            }
+        };
+        let manner = self.inner.context.voices.manner(spoken.wishes);
+        let caller = self.inner.caller(&number, dispatch.originator.as_deref());
+        let (tell, told) = oneshot::channel();
+        let call = PlacedCall {
+            link: Arc::clone(&self.inner),
+            attempt: dispatch.attempt,
+            digits,
+            caller,
+            script,
+            is_gated: manner.gate,
+            ticket,
+            timing: dispatch.timing.clone(),
+            tell: Some(tell),
+        };
+        // On a task of its own, because the call goes on after it was handed over.
+        tokio::spawn(async move {
+            let _listed = listed;
+            call.run(&trunk, hang_up).await;
+        });
+        told.await.unwrap_or_else(|_| not_sent("its call failed"))
+    }
+}
+
+impl Inner {
+    fn trunk(&self) -> Result<Arc<Trunk>, String> {
+        let slot = self.trunk.read().unwrap_or_else(PoisonError::into_inner);
+        match (&slot.trunk, &slot.error) {
+            (Some(trunk), _) => Ok(Arc::clone(trunk)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Err("it is being opened".to_owned()),
+        }
+    }
+
+    /// Finds out whether a number may be called.
+    fn destination(&self, digits: u64) -> Result<PhoneNumber, String> {
+        let driver = self.context.reports.driver().ok_or("the server is not ready")?;
+        let number = driver.directories.number(digits);
+        let number = number.ok_or("the number is of a kind that is not called")?;
+        let region = number.region();
+        if !self.config.countries.contains(region.as_str()) {
+            return Err(format!("its countries do not list {}", region.as_str()));
+        }
+        Ok(number)
+    }
+
+    /// Returns what the phone shows.
+    fn caller(&self, to: &PhoneNumber, originator: Option<&str>) -> String {
+        let own = originator.filter(|_| self.config.account_caller).and_then(|originator| {
+            match Originator::parse(originator).ok()? {
+                Originator::LongNumber(number) => Some(format!("+{number}")),
+                Originator::ShortCode(_) | Originator::Alphanumeric(_) => None,
+            }
+        });
+        let region = to.region();
+        let of_country = || self.config.callers.get(region.as_str()).cloned();
+        own.or_else(of_country).unwrap_or_else(|| self.config.caller.clone())
+    }
+
+    /// Returns what the trunk takes for a call that was answered for so many seconds.
+    fn cost(&self, digits: u64, seconds: u32) -> Amount {
+        let price = self.costs.lookup(PriceItem::Voice, digits);
+        match self.config.billing {
+            Billing::Call => price,
+            Billing::Minute => {
+                let minutes = seconds.div_ceil(60).max(1);
+                price.times(u8::try_from(minutes).unwrap_or(u8::MAX))
+            }
+        }
+    }
+
+    /// Tells how the trunk stands, and what is wrong with it.
+    fn standing(&self) -> (Standing, Option<String>) {
+        let trunk = match self.trunk() {
+            Ok(trunk) => trunk,
+            Err(error) => return (Standing::Connecting, Some(error)),
+        };
+        let is_watched = self.config.ping.is_some() || self.config.register.is_some();
+        match trunk.state() {
+            TrunkState::Unknown if is_watched => (Standing::Connecting, None),
+            TrunkState::Unknown | TrunkState::Up => (Standing::Up, None),
+            TrunkState::Down(fault) => {
+                let standing = match fault {
+                    TrunkFault::CredentialsRefused | TrunkFault::RegistrationRefused(_) => {
+                        Standing::Refused
+                    }
+                    TrunkFault::Silent | TrunkFault::Connect(_) | TrunkFault::Failing(_) => {
+                        Standing::Down
+                    }
+                };
+                (standing, Some(fault.to_string()))
+            }
+        }
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, CancellationToken>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no call is on.
+    async fn rest(&self) {
+        while !self.calls().is_empty() {
+            tokio::time::sleep(REST_POLL).await;
+        }
+    }
+}
+
+impl Link for SipLink {
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "sip"
+    }
+
+    fn carries(&self, channel: Channel) -> bool {
+        channel == Channel::Voice
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.inner.closing.is_cancelled() {
+            return Err("it is being closed".to_owned());
+        }
+        let trunk = self.inner.trunk()?;
+        if trunk.channels_free() == 0 {
+            return Err("all its channels are taken".to_owned());
+        }
+        // Without pings only a call can find out that it is well again.
+        match trunk.state() {
+            TrunkState::Down(fault) if self.inner.config.ping.is_some() => Err(fault.to_string()),
+            TrunkState::Down(_) | TrunkState::Unknown | TrunkState::Up => Ok(()),
+        }
+    }
+
+    fn submit(&self, dispatch: Dispatch) -> Pin<Box<dyn Future<Output = Submission> + Send + '_>> {
+        Box::pin(self.place(dispatch))
+    }
+
+    fn withdraw(&self, attempt: AttemptId) {
+        if let Some(hang_up) = self.inner.calls().get(&attempt) {
+            hang_up.cancel();
+        }
+    }
+
+    fn network(&self) -> &str {
+        &self.inner.network
+    }
+
+    fn state(&self) -> LinkState {
+        let (standing, last_error) = self.inner.standing();
+        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.0 != standing {
+            *seen = (standing, self.inner.context.clock.now());
+        }
+        let since = seen.1;
+        let in_flight = self.inner.calls().len();
+        let up = usize::from(standing == Standing::Up);
+        LinkState { standing, since, last_error, in_flight, connections: (up, 1) }
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            self.inner.closing.cancel();
+            if tokio::time::timeout(CLOSE_GRACE, self.inner.rest()).await.is_err() {
+                // Hung up, because a phone would hear nothing for as long as its network bears.
+                for hang_up in self.inner.calls().values() {
+                    hang_up.cancel();
+                }
+                let _ = tokio::time::timeout(HANG_UP_MAX, self.inner.rest()).await;
+            }
+            self.inner.trunk.write().unwrap_or_else(PoisonError::into_inner).trunk = None;
+        })
+    }
+}
+
+impl Drop for SipLink {
+    fn drop(&mut self) {
+        self.inner.closing.cancel();
+    }
+}
+
+/// A call in the list of calls, for as long as it goes on.
+struct Listed {
+    link: Arc<Inner>,
+    attempt: AttemptId,
+}
+
+impl Listed {
+    fn new(link: &Arc<Inner>, attempt: AttemptId, hang_up: CancellationToken) -> Self {
+        link.calls().insert(attempt, hang_up);
+        Self { link: Arc::clone(link), attempt }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.link.calls().remove(&self.attempt);
+    }
+}
+
+/// Opens the trunk as soon as it can be: a name may have no address yet, a port may still be taken.
+async fn open(link: Arc<Inner>, config: TrunkConfig) {
+    let mut wait = OPEN_RETRY_MIN;
+    loop {
+        let opened = tokio::select! {
+            () = link.closing.cancelled() => return,
+            opened = Trunk::open(config.clone()) => opened,
+        };
+        let (slot, again) = match opened {
+            Ok(trunk) => (TrunkSlot { trunk: Some(Arc::new(trunk)), error: None }, false),
+            Err(error) => {
+                let told = told(&error);
+                tracing::warn!(link.name = link.name, error = told, "cannot open the trunk");
+                (TrunkSlot { trunk: None, error: Some(told) }, error.is_transient())
+            }
+        };
+        *link.trunk.write().unwrap_or_else(PoisonError::into_inner) = slot;
+        if !again {
+            return;
+        }
+        tokio::select! {
+            () = link.closing.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(OPEN_RETRY_MAX);
+    }
+}
+
+/// The error with its cause, which alone tells what to do.
+fn told(error: &TrunkError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("cannot {error}{}", cause.unwrap_or_default())
+}
+
+fn trunk_config(name: &str, config: &SipConfig) -> Result<TrunkConfig, LinkError> {
+    let wrong = |path: &std::path::Path, error: std::io::Error| LinkError {
+        name: name.to_owned(),
+        problem: format!("read {}: {error}", path.display()),
+    };
+    let credentials = match &config.login {
+        None => None,
+        Some((user, file)) => {
+            let password = std::fs::read_to_string(file).map_err(|error| wrong(file, error))?;
+            let password = password.trim_end_matches(['\r', '\n']).to_owned();
+            Some(Credentials { user: user.clone(), password })
+        }
+    };
+    let transport = match config.transport {
+        SipTransport::Udp => Transport::Udp,
+        SipTransport::Tcp => Transport::Tcp,
+        SipTransport::Tls => {
+            if let Some(file) = &config.ca_file {
+                std::fs::metadata(file).map_err(|error| wrong(file, error))?;
+            }
+            Transport::Tls {
+                ca_file: config.ca_file.clone(),
+                server_name: config.server_name.clone(),
+            }
+        }
+    };
+    Ok(TrunkConfig {
+        domain: config.domain.clone(),
+        transport,
+        credentials,
+        register_for: config.register,
+        bind: config.bind,
+        sip_port: config.sip_port,
+        public_address: config.public_address,
+        rtp_ports: config.rtp_ports.clone(),
+        symmetric_rtp: config.symmetric_rtp,
+        channels_max: config.channels_max,
+        calls_per_second_max: config.calls_per_s,
+        call_length_max: config.call_length_max,
+        ping_every: config.ping,
+        asserted_identity: config.asserted_identity,
+        ..TrunkConfig::new(name, &config.host, config.port)
+    })
+}
+
+fn unspoken(error: SpeechError) -> Submission {
+    if error.is_transient() {
+        not_sent(&error.to_string())
+    } else {
+        Submission::LinkRefused(error.to_string())
+    }
+}
+
+fn not_sent(reason: &str) -> Submission {
+    Submission::NotSent { reason: reason.to_owned(), retry_after: None }
+}
+
+const OPEN_RETRY_MIN: Duration = Duration::from_secs(1);
+const OPEN_RETRY_MAX: Duration = Duration::from_secs(30);
+
+const REST_POLL: Duration = Duration::from_millis(20);
+
+/// A call that is nearly over may end; together with the next within what the server grants.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
+
+/// A BYE is answered at once or not at all.
+const HANG_UP_MAX: Duration = Duration::from_secs(1);
