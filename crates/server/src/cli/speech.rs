@@ -105,9 +105,10 @@ fn line(check: &LocaleCheck) -> String {
         Ok(voice) => {
             let shortcoming = voice.shortcoming.map(|told| format!(" ({told})"));
             let passed_over = voice.passed_over.iter();
-            let passed_over: String = passed_over
+            let passed_over: Vec<String> = passed_over
                 .map(|passed| format!("; passed over {}: {}", passed.engine, passed.error))
                 .collect();
+            let passed_over = passed_over.concat();
             format!(
                 "{}  {}{}{passed_over}",
                 check.locale,
