@@ -22,6 +22,7 @@ use voice::trunk::{
 use super::start::{LinkContext, LinkError};
 use super::{Dispatch, Link, LinkState, Standing, Submission};
 use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
+use crate::seal::read_private;
 use call::PlacedCall;
 use caps::{Caps, Ticket};
 
@@ -354,7 +355,8 @@ fn trunk_config(name: &str, config: &SipConfig) -> Result<TrunkConfig, LinkError
     let credentials = match &config.login {
         None => None,
         Some((user, file)) => {
-            let password = std::fs::read_to_string(file).map_err(|error| wrong(file, error))?;
+            let password = read_private(file)
+                .map_err(|error| LinkError { name: name.to_owned(), problem: error.to_string() })?;
             let password = password.trim_end_matches(['\r', '\n']).to_owned();
             Some(Credentials { user: user.clone(), password })
         }
