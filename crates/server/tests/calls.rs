@@ -16,7 +16,7 @@ mod support;
 mod handset;
 #[path = "calls/listener.rs"]
 mod listener;
-#[allow(dead_code, reason = "the tests of one crate use another part than those of the other")]
+#[expect(dead_code, reason = "the tests of one crate use another part than those of the other")]
 #[path = "../../voice/tests/peers/stage.rs"]
 mod stage;
 #[path = "calls/trunk.rs"]

@@ -194,8 +194,8 @@ mod tests {
         });
         insta::assert_snapshot!(render(&answer, &View::Fields).unwrap(), @r"
         id          7f
-        attempts 1  channel=sms progress=failed error=3
-        attempts 2  channel=voice call=(cause=busy seconds=0)
+        attempts 1  channel=sms error=3 progress=failed
+        attempts 2  call=(cause=busy seconds=0) channel=voice
         checks      -
         state       verified
         ");

@@ -8,7 +8,7 @@ use countersign::config::{self, Config};
 use countersign::speech::{VoiceWishes, Voices};
 use countersign::store::VoiceGender;
 use engine::{Code, Locale};
-use voice::speech::LocaleCheck;
+use voice::speech::{LocaleCheck, PassedOver};
 
 /// Commands about what calls say.
 #[derive(Subcommand)]
@@ -104,11 +104,9 @@ fn line(check: &LocaleCheck) -> String {
         Err(error) => format!("{}  no voice: {error}", check.locale),
         Ok(voice) => {
             let shortcoming = voice.shortcoming.map(|told| format!(" ({told})"));
-            let passed_over = voice.passed_over.iter();
-            let passed_over: Vec<String> = passed_over
-                .map(|passed| format!("; passed over {}: {}", passed.engine, passed.error))
-                .collect();
-            let passed_over = passed_over.concat();
+            let told =
+                |passed: &PassedOver| format!("; passed over {}: {}", passed.engine, passed.error);
+            let passed_over = voice.passed_over.iter().map(told).collect::<Vec<_>>().concat();
             format!(
                 "{}  {}{}{passed_over}",
                 check.locale,
