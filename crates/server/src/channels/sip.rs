@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine::{
-    Amount, AttemptId, Channel, Originator, PhoneNumber, PriceItem, PriceList, Timestamp,
+    Amount, AttemptId, Channel, NumberKind, Originator, PhoneNumber, PriceItem, PriceList,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 use voice::CancellationToken;
@@ -151,6 +152,10 @@ impl Inner {
         let driver = self.context.reports.driver().ok_or("the server is not ready")?;
         let number = driver.directories.number(digits);
         let number = number.ok_or("the number is of a kind that is not called")?;
+        // In some countries whoever holds one sets what its callers pay, as with +44 70.
+        if number.kind() == NumberKind::PersonalNumber {
+            return Err("personal numbers are not called".to_owned());
+        }
         let region = number.region();
         if !self.config.countries.contains(region.as_str()) {
             return Err(format!("its countries do not list {}", region.as_str()));
