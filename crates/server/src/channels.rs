@@ -13,7 +13,7 @@ pub mod switchboard;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use engine::{AttemptId, Channel, Code, ErrorCode, Locale, SecretText, Subject, Timestamp};
@@ -224,13 +224,16 @@ impl Ways {
 /// All links.
 pub struct Channels {
     ways: RwLock<Arc<Ways>>,
+    /// Links that were replaced, of which some still finish what they took.
+    replaced: Mutex<Vec<Weak<Gate>>>,
     in_flight: Arc<InFlight>,
 }
 
 impl Channels {
     /// Sends over these links.
     pub fn new(ways: Ways) -> Self {
-        Self { ways: RwLock::new(Arc::new(ways)), in_flight: Arc::default() }
+        let ways = RwLock::new(Arc::new(ways));
+        Self { ways, replaced: Mutex::default(), in_flight: Arc::default() }
     }
 
     /// Returns the links as they are now.
@@ -240,7 +243,14 @@ impl Channels {
 
     /// Replaces the links and routes; what is under way goes on over the old ones.
     pub fn replace(&self, ways: Ways) {
-        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ways);
+        let new = Arc::new(ways);
+        let mut current = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, Arc::clone(&new));
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(current);
+        replaced.retain(|gate| gate.strong_count() > 0);
+        let gone = |gate: &&Arc<Gate>| !new.gates.iter().any(|kept| Arc::ptr_eq(kept, gate));
+        replaced.extend(old.gates.iter().filter(gone).map(Arc::downgrade));
     }
 
     /// Whether anything leads out on a channel.
@@ -268,9 +278,18 @@ impl Channels {
     /// Stops an attempt if it still can be stopped.
     pub fn withdraw(&self, attempt: AttemptId) {
         self.in_flight.withdraw(attempt);
-        for gate in &self.ways().gates {
+        for gate in self.gates_in_use() {
             gate.link.withdraw(attempt);
         }
+    }
+
+    /// Returns all links, also those that were replaced and still finish what they took: a call
+    /// outlives a reload.
+    pub fn gates_in_use(&self) -> Vec<Arc<Gate>> {
+        let mut gates: Vec<Arc<Gate>> = self.ways().gates.iter().map(Arc::clone).collect();
+        let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.extend(replaced.iter().filter_map(Weak::upgrade));
+        gates
     }
 
     /// Hands an attempt over in the background. It is on the outbox, so nothing is lost if this

@@ -306,10 +306,8 @@ async fn finish(task: JoinHandle<()>) {
 
 /// Ends the links' connections in an orderly way; receipts are still taken meanwhile.
 async fn close_links(driver: &Driver, grace: Duration) {
-    let ways = driver.channels.ways();
     let mut closing = JoinSet::new();
-    for gate in &ways.gates {
-        let gate = Arc::clone(gate);
+    for gate in driver.channels.gates_in_use() {
         closing.spawn(async move { gate.link.close().await });
     }
     if tokio::time::timeout(grace, closing.join_all()).await.is_err() {

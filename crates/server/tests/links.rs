@@ -85,6 +85,23 @@ async fn what_is_under_way_when_its_link_goes_is_finished() {
 }
 
 #[tokio::test]
+async fn what_is_under_way_when_its_link_goes_can_still_be_withdrawn() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let old = stage.carrier("a");
+    old.hold(true);
+    let id = stage.send(NUMBER).await;
+    old.wait_until_handed(1).await;
+    for rate in ["per_s = 9", "per_s = 10"] {
+        stage.write(&[link("a", rate)]);
+        stage.reload().await.unwrap();
+    }
+    let attempt = AttemptId { subject: Subject::Message(id), step: 0 };
+    stage.driver().channels.withdraw(attempt);
+    assert_eq!(old.withdrawn.load(Ordering::Acquire), 1);
+    old.hold(false);
+}
+
+#[tokio::test]
 async fn a_paused_link_loses_nothing_and_stays_paused_over_a_restart() {
     let stage = Stage::open(&[link("a", "")]).await;
     stage.control("a", Control::Paused).await;
@@ -407,6 +424,7 @@ struct Carrier {
     held: AtomicBool,
     closed: AtomicBool,
     refuses: AtomicBool,
+    withdrawn: AtomicUsize,
 }
 
 impl Carrier {
@@ -473,7 +491,9 @@ impl Link for Wire {
         })
     }
 
-    fn withdraw(&self, _attempt: AttemptId) {}
+    fn withdraw(&self, _attempt: AttemptId) {
+        self.carrier.withdrawn.fetch_add(1, Ordering::AcqRel);
+    }
 
     fn network(&self) -> &str {
         &self.network

@@ -296,6 +296,8 @@ impl Call {
         if response.status_code == StatusCode::OK {
             return Rung::Answered(Box::new((id, response)));
         }
+        // The signalling keeps the dialog of any 2xx, and has ended one that is not 200.
+        self.trunk.dialogs.remove_dialog(&id);
         let retry_after = response
             .headers
             .iter()

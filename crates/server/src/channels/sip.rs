@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine::{
-    Amount, AttemptId, Channel, Originator, PhoneNumber, PriceItem, PriceList, Timestamp,
+    Amount, AttemptId, Channel, NumberKind, Originator, PhoneNumber, PriceItem, PriceList,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 use voice::CancellationToken;
@@ -22,6 +23,7 @@ use voice::trunk::{
 use super::start::{LinkContext, LinkError};
 use super::{Dispatch, Link, LinkState, Standing, Submission};
 use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
+use crate::seal::read_private;
 use call::PlacedCall;
 use caps::{Caps, Ticket};
 
@@ -150,6 +152,10 @@ impl Inner {
         let driver = self.context.reports.driver().ok_or("the server is not ready")?;
         let number = driver.directories.number(digits);
         let number = number.ok_or("the number is of a kind that is not called")?;
+        // In some countries whoever holds one sets what its callers pay, as with +44 70.
+        if number.kind() == NumberKind::PersonalNumber {
+            return Err("personal numbers are not called".to_owned());
+        }
         let region = number.region();
         if !self.config.countries.contains(region.as_str()) {
             return Err(format!("its countries do not list {}", region.as_str()));
@@ -354,7 +360,8 @@ fn trunk_config(name: &str, config: &SipConfig) -> Result<TrunkConfig, LinkError
     let credentials = match &config.login {
         None => None,
         Some((user, file)) => {
-            let password = std::fs::read_to_string(file).map_err(|error| wrong(file, error))?;
+            let password = read_private(file)
+                .map_err(|error| LinkError { name: name.to_owned(), problem: error.to_string() })?;
             let password = password.trim_end_matches(['\r', '\n']).to_owned();
             Some(Credentials { user: user.clone(), password })
         }

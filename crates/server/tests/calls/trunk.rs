@@ -130,9 +130,15 @@ async fn the_right_code_hangs_up_the_call_that_is_going_on() {
 async fn only_countries_that_are_listed_are_called_and_none_too_often() {
     let (_phone, port) = sipp_echo(&[]);
     let server = Stage::new(&[("trunk", port, "calls_per_number_hour = 1")]).start().await;
-    let american = start_to(&server, "12015550123", 7, "en-us").await;
-    until(&server, &american, |story| story["attempts"][0]["progress"] == "rejected").await;
-    assert_eq!(story(&server, &american).await["attempts"][0]["error"], 11);
+    for (phone, why) in [("12015550123", "countries do not list US"), ("447012345678", "personal")]
+    {
+        let id = start_to(&server, phone, 7, "en-us").await;
+        until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+        let attempt = story(&server, &id).await["attempts"][0].clone();
+        assert_eq!(attempt["error"], 11);
+        let reason = attempt["passed_over"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains(why), "{reason}");
+    }
 
     let first = start(&server, 7, "en-us").await;
     until(&server, &first, |story| story["attempts"][0]["progress"] == "delivered").await;

@@ -105,8 +105,12 @@ impl PlacedCall {
         if self.tell.is_some()
             && let Some(submission) = never_reached(record.outcome)
         {
-            // No phone was reached; another trunk may.
-            self.link.caps.take_back(self.ticket);
+            // Another trunk may do; but what was answered is billed, though nothing could be said.
+            if record.answered_at.is_some() {
+                self.link.caps.settle(self.ticket, call.cost);
+            } else {
+                self.link.caps.take_back(self.ticket);
+            }
             self.hand_over(submission);
             return;
         }
