@@ -190,7 +190,9 @@ fn apply(
             turn_message(tx, loaded, lease, |machine| match (receipt, part.parts) {
                 (None, _) => {}
                 (Some(receipt), 0 | 1) => machine.handle_receipt(receipt, now),
-                (Some(receipt), _) => machine.handle_part_receipt(part.part, receipt, now),
+                (Some(receipt), parts) => {
+                    machine.handle_part_receipt(part.part, parts, receipt, now);
+                }
             })
         }
     }
