@@ -178,9 +178,9 @@ impl Message {
         }
     }
 
-    /// Takes note of a delivery receipt of one part, counted from zero.
-    pub fn handle_part_receipt(&mut self, part: u8, receipt: Receipt, now: Timestamp) {
-        let parts = self.record.parts;
+    /// Takes note of a delivery receipt of one part, counted from zero, of as many as its link made
+    /// of it: another alphabet than that of the price makes more or fewer.
+    pub fn handle_part_receipt(&mut self, part: u8, parts: u8, receipt: Receipt, now: Timestamp) {
         if let Some(whole) = self.record.passage.part_receipts.fold(part, parts, receipt) {
             self.handle_receipt(whole, now);
         }
@@ -279,6 +279,17 @@ mod tests {
             assert_eq!(machine.record().passage.link.as_deref(), Some("first"));
             assert_eq!(machine.poll_output(), None, "nothing is told");
         }
+    }
+
+    #[test]
+    fn a_message_is_delivered_with_the_last_part_that_its_link_made_of_it() {
+        let mut machine = started();
+        machine.handle_submitted(&Handover::new("a", SubmitOutcome::Accepted), NOW);
+        let delivered = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        machine.handle_part_receipt(0, 2, delivered, NOW);
+        assert_eq!(machine.record().status, MessageStatus::Submitted, "one of two");
+        machine.handle_part_receipt(1, 2, delivered, NOW);
+        assert_eq!(machine.record().status, MessageStatus::Reported(delivered));
     }
 
     #[test]

@@ -390,7 +390,7 @@ fn apply_to_message(machine: &mut Message, event: &MessageEvent, now: Timestamp)
         }
         MessageEvent::Receipt { receipt } => machine.handle_receipt(receipt, now),
         MessageEvent::PartReceipt { part, receipt } => {
-            machine.handle_part_receipt(part, receipt, now);
+            machine.handle_part_receipt(part, PARTS, receipt, now);
         }
         MessageEvent::Conversion { converted } => {
             machine.handle_conversion(Conversion { converted, at: now });

@@ -328,11 +328,15 @@ impl Driver {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let conversion = Conversion { converted, at };
-        let taken = self.store.convert(account.id, subject, conversion).await?;
-        let Some(taken) = taken else { return Ok(false) };
-        self.metrics.conversion(&Label::link(&taken.link), converted);
-        self.carry_out(taken.effects);
-        Ok(true)
+        let (driver, account) = (Arc::clone(self), account.id);
+        finish(async move {
+            let taken = driver.store.convert(account, subject, conversion).await?;
+            let Some(taken) = taken else { return Ok(false) };
+            driver.metrics.conversion(&Label::link(&taken.link), converted);
+            driver.carry_out(taken.effects);
+            Ok(true)
+        })
+        .await
     }
 
     /// Takes note of what a link did with an attempt, and of what the carrier calls its parts.
@@ -386,9 +390,14 @@ impl Driver {
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let report = CarrierReceipt { keys, receipt, now, lease: lease(now) };
-        let effects = self.store.carrier_receipt(report).await?;
+        let driver = Arc::clone(self);
+        let told = finish(async move {
+            let effects = driver.store.carrier_receipt(report).await?;
+            driver.carry_out(effects);
+            Ok::<_, StoreError>(())
+        });
+        told.await?;
         self.metrics.receipt(&Label::link(link), receipt.status.as_str());
-        self.carry_out(effects);
         Ok(())
     }
 
@@ -474,9 +483,9 @@ fn screen(account: &Account, number: &PhoneNumber) -> Result<(), Refusal> {
 
 /// Lets an operation and what follows from it finish, also when whoever asked has hung up: what is
 /// committed is leased to this process, and nobody else would send it before the lease runs out.
-async fn finish<T: Send + 'static>(
-    operation: impl Future<Output = Result<T, Denial>> + Send + 'static,
-) -> Result<T, Denial> {
+async fn finish<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    operation: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     let panicked = || StoreError::Unavailable("the operation panicked".to_owned());
     tokio::spawn(operation).await.unwrap_or_else(|_| Err(panicked().into()))
 }

@@ -42,6 +42,16 @@ async fn a_reload_changes_what_differs_and_leaves_the_rest_alone() {
 }
 
 #[tokio::test]
+async fn a_reload_starts_a_link_anew_whose_credentials_were_refused() {
+    let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
+    let first = [stage.carrier("a"), stage.carrier("b")];
+    first[0].is_refused.store(true, Ordering::SeqCst);
+    assert_eq!(stage.reload().await.unwrap().changed, ["a"], "its password may be another now");
+    first[0].wait_until_closed().await;
+    assert!(Arc::ptr_eq(&first[1], &stage.carrier("b")), "it was left alone");
+}
+
+#[tokio::test]
 async fn a_configuration_with_mistakes_changes_nothing_and_tells_them_all() {
     let stage = Stage::open(&[link("a", "")]).await;
     let bad = "[route.r]\nlinks = ['x:0', 'nowhere']\n[engine]\nchecks_max = 99\n".to_owned();
@@ -425,6 +435,7 @@ struct Carrier {
     closed: AtomicBool,
     refuses: AtomicBool,
     withdrawn: AtomicUsize,
+    is_refused: AtomicBool,
 }
 
 impl Carrier {
@@ -500,8 +511,10 @@ impl Link for Wire {
     }
 
     fn state(&self) -> LinkState {
+        let is_refused = self.carrier.is_refused.load(Ordering::SeqCst);
+        let alive = if is_refused { Standing::Refused } else { Standing::Up };
         LinkState {
-            standing: if self.carrier.is_closed() { Standing::Down } else { Standing::Up },
+            standing: if self.carrier.is_closed() { Standing::Down } else { alive },
             since: Timestamp::from_millis(0),
             last_error: None,
             in_flight: self.carrier.open.load(Ordering::SeqCst),

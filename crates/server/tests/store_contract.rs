@@ -53,6 +53,7 @@ macro_rules! every_story {
     ($name:ident, $backend:expr) => {
         tests! {
             $name, $backend,
+            carriers::a_final_receipt_takes_all_of_its_messages_names,
             carriers::a_message_of_two_parts_is_delivered_once_both_are,
             carriers::a_receipt_finds_its_attempt_by_the_carriers_name,
             carriers::a_receipt_that_came_before_the_submit_was_confirmed_counts_once,

@@ -210,8 +210,8 @@ impl Session {
         let Some(Delivery { sequence, is_data }) = self.deliveries.remove(&delivery.0) else {
             return false;
         };
-        // No limit asks here: there are never more of these than deliveries the session let in.
-        self.queue_reply(status, sequence, delivery_resp(is_data));
+        // A peer that delivers and delivers without reading our answers is cut off as well.
+        self.reply(status, sequence, delivery_resp(is_data));
         self.advance_unbind();
         true
     }
@@ -460,10 +460,6 @@ impl Session {
             return self.close(CloseReason::PeerNotReading);
         }
         self.replies_queued += 1;
-        self.queue_reply(status, sequence, body);
-    }
-
-    fn queue_reply(&mut self, status: Status, sequence: u32, body: Body) {
         let octets = rendered(&Pdu::response(status, sequence, body));
         self.output.push_back(Outgoing { submit: None, octets });
     }

@@ -363,6 +363,21 @@ fn a_peer_that_asks_without_reading_is_cut_off() {
 }
 
 #[test]
+fn a_peer_that_delivers_without_reading_the_answers_is_cut_off() {
+    let mut bench = Bench::bound();
+    let mut delivered = 0;
+    let last = loop {
+        bench.hear(Status::ROK, 1, Body::DeliverSm(ShortMessage::default()));
+        let events = bench.events();
+        let [Event::Delivered { delivery, .. }] = events.as_slice() else { break events };
+        bench.answer(*delivery, Status::ROK);
+        delivered += 1;
+        assert!(delivered <= REPLIES_QUEUED_MAX + 1, "its answers pile up");
+    };
+    assert_eq!(last, [closed(CloseReason::PeerNotReading)]);
+}
+
+#[test]
 fn nothing_is_submitted_over_a_receiver_or_longer_than_any_pdu() {
     let mut receiver = usual();
     receiver.bind.kind = BindKind::Receiver;

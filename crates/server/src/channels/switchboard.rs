@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::gate::{Control, Gate};
 use super::routing::Routing;
 use super::start::LinkError;
-use super::{Link, Ways};
+use super::{Link, Standing, Ways};
 use crate::config::{self, Config, ConfigMistakes, LinkConfig, RouteConfig, RouteEntry};
 use crate::directory::DirectoryError;
 use crate::driver::Driver;
@@ -92,7 +92,8 @@ impl Switchboard {
     }
 
     /// Reads the configuration again and puts its links and routes into effect. Links whose
-    /// settings are the same are left alone; a link that goes finishes what is under way first.
+    /// settings are the same are left alone, unless their credentials are refused: those are read
+    /// again from their files. A link that goes finishes what is under way first.
     ///
     /// # Errors
     /// See [`SwitchError`]; then everything stays as it was.
@@ -138,7 +139,11 @@ impl Switchboard {
             Replugged { gates: own.map(Arc::clone).collect(), ..Replugged::default() };
         for (name, link) in links {
             let old = ways.gate(name).filter(|gate| gate.config().is_some());
-            if let Some(same) = old.as_ref().filter(|gate| gate.config() == Some(link)) {
+            // What was refused may have another password in its file by now.
+            let is_same = |gate: &&Arc<Gate>| {
+                gate.config() == Some(link) && gate.link.state().standing != Standing::Refused
+            };
+            if let Some(same) = old.as_ref().filter(is_same) {
                 plugged.gates.push(Arc::clone(same));
                 continue;
             }

@@ -62,6 +62,22 @@ pub(crate) async fn without_a_carriers_name_a_receipt_is_for_the_oldest_that_wai
     assert!(bench.message_record(second).await.status.is_final());
 }
 
+pub(crate) async fn a_final_receipt_takes_all_of_its_messages_names(mut bench: Bench) {
+    let attempt = |id| engine::AttemptId { subject: engine::Subject::Message(id), step: 0 };
+    let first = bench.send(ALICE, NUMBER).await;
+    bench.named(attempt(first), &["to the number"]).await;
+    bench.pass(1);
+    // The carrier's own name for it came late.
+    bench.named(attempt(first), &["a"]).await;
+    let second = bench.send(ALICE, NUMBER).await;
+    bench.named(attempt(second), &["to the number"]).await;
+    bench.told(&["a", "to the number"], ReceiptStatus::Delivered).await;
+    assert!(bench.message_record(first).await.status.is_final());
+    assert!(!bench.message_record(second).await.status.is_final());
+    bench.told(&["to the number"], ReceiptStatus::Failed).await;
+    assert!(bench.message_record(second).await.status.is_final(), "it was for this one");
+}
+
 pub(crate) async fn what_no_carrier_told_of_is_purged_in_time(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
     bench.named(step(id, 0), &["a"]).await;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use countersign::store::sqlite::SqliteOptions;
 use countersign::store::{CheckCode, Settlement, Store, StoreError};
 use engine::{
-    MessageId, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict, VerificationId,
+    MessageId, MessageStatus, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict,
+    VerificationId,
 };
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -261,6 +262,40 @@ fn an_older_schema_is_migrated_and_a_newer_one_is_refused() {
     let Err(StoreError::Unavailable(reason)) = open() else { panic!("it was opened") };
     assert!(reason.contains("newer"), "{reason}");
     assert_eq!(version(), newest + 1, "it is left as it was");
+}
+
+#[tokio::test]
+async fn what_the_first_version_wrote_is_read_and_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let id = MessageId::first_at(NOON);
+    let first_version = raw(dir.path());
+    first_version
+        .execute_batch(include_str!("../../src/store/sqlite/schema.sql"))
+        .and_then(|()| first_version.pragma_update(None, "user_version", 1))
+        .unwrap();
+    let record = format!(
+        r#"{{"id":{id},"account":1,"created_at":{at},"expires_at":{end},"parts":1,"price":0,
+        "status":"submitted","status_at":{at},"link":"old"}}"#,
+        id = id.as_u64(),
+        at = NOON.as_millis(),
+        end = NOON.as_millis() + 60_000,
+    );
+    let details = r#"{"originator":"Acme","network":"23415","notify":"nobody"}"#;
+    let sql = "INSERT INTO message VALUES (?1, 1, ?2, 1, 1, 1, ?3, NULL, ?4, ?5)";
+    let (key, number) = (id.as_u64().cast_signed(), NUMBER.cast_signed());
+    let wake_at = NOON.as_millis().cast_signed() + 60_000;
+    first_version.execute(sql, params![key, number, wake_at, record, details]).unwrap();
+    drop(first_version);
+
+    let options = SqliteOptions::default();
+    let store = open_sqlite(dir.path(), options, NOON, unobserved()).unwrap();
+    let kept = store.message(id).await.unwrap().unwrap();
+    assert_eq!(kept.record.passage.link.as_deref(), Some("old"));
+    let woken = store.wake(NOON.after(Duration::from_mins(2)), 10).await.unwrap();
+    assert_eq!(woken.count, 1);
+    let told = store.message(id).await.unwrap().unwrap().record.status;
+    let MessageStatus::Reported(receipt) = told else { panic!("it is {told:?}") };
+    assert_eq!(receipt.status, ReceiptStatus::Expired);
 }
 
 #[test]

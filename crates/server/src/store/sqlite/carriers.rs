@@ -57,7 +57,7 @@ pub(super) fn carrier_receipt(
 ) -> Result<Effects, StoreError> {
     for key in &receipt.keys {
         if let Some(named) = find(tx, *key)? {
-            return apply_to_part(tx, *key, named, receipt.receipt, receipt.lease);
+            return apply_to_part(tx, &receipt.keys, *key, named, receipt.receipt, receipt.lease);
         }
     }
     if let Some(key) = receipt.keys.first() {
@@ -75,29 +75,24 @@ struct Named {
     step: u8,
     part: u8,
     parts: u8,
-    at: i64,
 }
 
 /// Finds the oldest part of this name.
 fn find(tx: &Tx<'_>, key: CarrierKey) -> Result<Option<Named>, StoreError> {
     let mut statement = tx.prepare(
-        "SELECT subject, step, part, parts, at FROM carrier_part WHERE key = ?1
-         ORDER BY at LIMIT 1",
+        "SELECT subject, step, part, parts FROM carrier_part WHERE key = ?1 ORDER BY at LIMIT 1",
     )?;
     let named = statement.query_row([signed(key.0)], |row| {
-        Ok(Named {
-            subject: row.get(0)?,
-            step: row.get(1)?,
-            part: row.get(2)?,
-            parts: row.get(3)?,
-            at: row.get(4)?,
-        })
+        Ok(Named { subject: row.get(0)?, step: row.get(1)?, part: row.get(2)?, parts: row.get(3)? })
     });
     Ok(named.optional()?)
 }
 
+/// Applies a receipt to the part that `key` has found. A final one takes all of the names by which
+/// it was looked for: one that stayed would be taken for that of another message.
 fn apply_to_part(
     tx: &mut Tx<'_>,
+    keys: &[CarrierKey],
     key: CarrierKey,
     named: Named,
     receipt: Receipt,
@@ -108,11 +103,13 @@ fn apply_to_part(
     let part = CarrierPart { part: named.part, parts: named.parts, key };
     let effects = apply(tx, attempt, part, Some(receipt), None, lease)?;
     if receipt.status.is_final() {
-        tx.execute(
-            "DELETE FROM carrier_part
-             WHERE key = ?1 AND at = ?2 AND subject = ?3 AND step = ?4 AND part = ?5",
-            params![signed(key.0), named.at, named.subject, named.step, named.part],
-        )?;
+        for key in keys {
+            tx.execute(
+                "DELETE FROM carrier_part
+                 WHERE key = ?1 AND subject = ?2 AND step = ?3 AND part = ?4",
+                params![signed(key.0), named.subject, named.step, named.part],
+            )?;
+        }
     }
     Ok(effects)
 }
@@ -190,7 +187,9 @@ fn apply(
             turn_message(tx, loaded, lease, |machine| match (receipt, part.parts) {
                 (None, _) => {}
                 (Some(receipt), 0 | 1) => machine.handle_receipt(receipt, now),
-                (Some(receipt), _) => machine.handle_part_receipt(part.part, receipt, now),
+                (Some(receipt), parts) => {
+                    machine.handle_part_receipt(part.part, parts, receipt, now);
+                }
             })
         }
     }
