@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from suite import (  # noqa: E402
-    calls, guide, kannel, smpp, speech, textmagic, vonage, xml_answers,
+    calls, chaos, guide, kannel, smpp, speech, textmagic, vonage, xml_answers,
 )
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
@@ -45,6 +45,8 @@ TEXTMAGIC = [
 
 # Who is in front of the server when a phone rings behind it.
 CALLER = ("textmagic-client 2.0.23575 (npm), baresip", "textmagic-client-2", ["textmagic_client.js"])
+
+CHAOS = "bad day of an SMSC and a server"
 
 WHISPER = "faster-whisper 1.2.1 (PyPI)"
 
@@ -171,6 +173,13 @@ def play_call(stories, packages, binary, who, package_set, script):
                     calls.tell_all(stories, who, driver, server, phone, binary)
 
 
+def play_chaos(stories, packages, binary, who):
+    """Kills the SMSC and the server under load, and audits what became of every message."""
+    with stories.watch(who, "the bad day comes to its end"):
+        command, environment = command_of(packages, "smsc-js", ["smsc_js.js"])
+        chaos.tell_all(stories, who, command, environment, binary)
+
+
 def play_speech(stories, packages, binary, who):
     """Listens to calls that the speech crate renders; its example lies beside the binary."""
     render = Path(binary).resolve().parent / "examples" / "render"
@@ -203,6 +212,8 @@ def main():
         play_kannel(stories, asked.binary, KANNEL)
     if asked.only in CALLER[0]:
         play_call(stories, packages, asked.binary, *CALLER)
+    if asked.only in CHAOS:
+        play_chaos(stories, packages, asked.binary, CHAOS)
     if asked.only in WHISPER:
         play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())

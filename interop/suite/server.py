@@ -38,6 +38,16 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
+    def kill(self):
+        """Kills the server as a loss of power would."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self):
+        """Starts the server again over what is on disk."""
+        self._start()
+        self._wait_until_ready()
+
     def __enter__(self):
         self._directory = Path(tempfile.mkdtemp(prefix="countersign-interop-"))
         self.log = self._directory / "server.log"
@@ -48,14 +58,8 @@ class Server:
             file = self._directory / "countersign.toml"
             file.write_text(self._configure(self._directory, self.port))
             options = ["--config", str(file)]
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    self._binary, "serve", "--sandbox", "--demo-account",
-                    "--data", str(data), "--listen", f"127.0.0.1:{self.port}", *options,
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )
+        self._data, self._options = data, options
+        self._start()
         try:
             self._wait_until_ready()
             self.demo = json.loads((data / "demo.json").read_text())
@@ -64,6 +68,16 @@ class Server:
             self.__exit__()
             raise
         return self
+
+    def _start(self):
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._binary, "serve", "--sandbox", "--demo-account",
+                    "--data", str(self._data), "--listen", f"127.0.0.1:{self.port}", *self._options,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
 
     def __exit__(self, *_):
         if self._process and self._process.poll() is None:
@@ -129,6 +143,10 @@ class Server:
         """Starts a verification of the demo account through the admin API; returns its id."""
         fields["account"] = self.demo["account_id"]
         return self._call("POST", "/admin/v1/verifications", fields, self._admin_token)["id"]
+
+    def message(self, identifier):
+        """A message as the admin API tells it."""
+        return self._call("GET", f"/admin/v1/messages/{identifier}", bearer=self._admin_token)
 
     def converted(self, kind, identifier):
         """What was reported of a message or a verification; None when nothing was."""

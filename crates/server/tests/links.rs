@@ -266,7 +266,10 @@ impl Stage {
         let server = Server::start(bare.clone(), false).await.unwrap();
         let app = Arc::clone(server.app());
         let (stop, stopped) = tokio::sync::watch::channel(false);
+        // An attempt that waits from before must find the links when the server begins to work.
+        let (plugged_in, is_plugged_in) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
+            is_plugged_in.await.unwrap();
             let _ = server.run(stopped).await;
         });
         let carriers = Carriers::default();
@@ -290,6 +293,7 @@ impl Stage {
         let server = Some(Running { app, stop, task });
         let stage = Self { dir, server, switchboard, carriers };
         stage.reload().await.unwrap();
+        plugged_in.send(()).unwrap();
         let driver = stage.driver();
         if driver.directories.current().account(ACCOUNT).is_none() {
             let account = countersign::store::AccountRecord {

@@ -9,6 +9,7 @@ CREATE TABLE carrier_part (
     parts INTEGER NOT NULL,
     PRIMARY KEY (key, at, subject, step, part)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX carrier_part_age ON carrier_part (at);
 
 CREATE TABLE early_receipt (
     id INTEGER PRIMARY KEY,
@@ -17,6 +18,7 @@ CREATE TABLE early_receipt (
     at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX early_receipt_key ON early_receipt (key);
+CREATE INDEX early_receipt_age ON early_receipt (at);
 
 -- The links that were passed over in earlier tries, as JSON.
 ALTER TABLE outbox ADD COLUMN passed_over TEXT;
