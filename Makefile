@@ -3,7 +3,7 @@
 DATA ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: run test check setup unit interop bench
+.PHONY: run test check setup unit interop bench bench-gateways bench-calls
 
 run: ## Build and start on the embedded store, with the sandbox network and a demo account.
 	-sh interop/setup.sh voice
@@ -32,3 +32,10 @@ interop: setup ## What others wrote, against the real binary: SDKs and the vendo
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.
 	cargo build --release --bin countersign --bin bench
 	./target/release/bench flows
+
+bench-gateways: ## Messages through SMPP with receipts and webhooks, next to Kannel (Debian's package).
+	cargo build --release --bin countersign --bin bench
+	./target/release/bench gateways
+
+bench-calls: setup ## Many calls at once, against sipp.
+	cargo run --release --package voice --example load -- 200 500 1000
