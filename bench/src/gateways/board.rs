@@ -22,8 +22,10 @@ struct Sight {
 /// What a run came to.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Messages whose receipt arrived in the measured time.
+    /// Messages whose receipt arrived.
     pub(super) told: usize,
+    /// From the first acknowledgement to the last receipt.
+    pub(super) lasted: Duration,
     /// Messages that were acknowledged, in all of the time.
     pub(super) acknowledged: usize,
     /// Of those, the ones that never came to the SMSC.
@@ -34,6 +36,14 @@ pub(super) struct Tally {
     pub(super) twice: usize,
     /// From the acknowledgement to the SMSC, of those in the measured time, in order.
     pub(super) to_submit: Vec<Duration>,
+}
+
+impl Tally {
+    /// Returns how many whole messages went through in a second.
+    pub(super) fn per_second(&self) -> f64 {
+        let told = f64::from(u32::try_from(self.told).unwrap_or(u32::MAX));
+        told / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
 }
 
 impl Board {
@@ -62,8 +72,11 @@ impl Board {
         let sights = std::mem::take(&mut *self.lock());
         let inside = |at: Instant| at >= from && at < until;
         let mut tally = Tally::default();
+        let first = sights.values().filter_map(|sight| sight.acknowledged).min();
+        let last = sights.values().filter_map(|sight| sight.told).max();
+        tally.lasted = first.zip(last).map(|(first, last)| last - first).unwrap_or_default();
         for sight in sights.values() {
-            tally.told += usize::from(sight.told.is_some_and(inside));
+            tally.told += usize::from(sight.told.is_some());
             tally.twice += usize::from(sight.submits > 1);
             let Some(acknowledged) = sight.acknowledged else { continue };
             tally.acknowledged += 1;

@@ -25,7 +25,9 @@ async fn links_are_told_by_api_command_readiness_and_metrics() {
     let listed = server.cli(&["link", "list"]);
     assert!(listed.contains("STANDING") && listed.contains("sandbox"), "{listed}");
     let ready: Value = server.get("/readyz").send().await.unwrap().json().await.unwrap();
-    let told = json!([{ "name": "sandbox", "standing": "up", "control": "running" }]);
+    let told = json!([{
+        "name": "sandbox", "standing": "up", "control": "running", "last_error": null
+    }]);
     assert_eq!((&ready["ready"], &ready["links"]), (&json!(true), &told));
     let metrics = server.get("/metrics").send().await.unwrap().text().await.unwrap();
     let gauge = r#"countersign_link_standing{link="sandbox",standing="up",control="running"} 1"#;

@@ -59,10 +59,12 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 fn links(app: &App) -> Vec<serde_json::Value> {
     let ways = app.driver.channels.ways();
     let told = ways.gates.iter().map(|gate| {
+        let state = gate.link.state();
         serde_json::json!({
             "name": gate.link.name(),
-            "standing": gate.link.state().standing.as_str(),
+            "standing": state.standing.as_str(),
             "control": gate.control().as_str(),
+            "last_error": state.last_error,
         })
     });
     told.collect()
