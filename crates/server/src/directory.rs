@@ -2,6 +2,7 @@
 
 mod account;
 mod our_numbers;
+mod recent_numbers;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::store::{
 pub use account::{Account, ShortCode};
 pub use our_numbers::OurNumber;
 use our_numbers::OurNumbers;
+use recent_numbers::RecentNumbers;
 
 /// Why the directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,7 @@ struct Shared {
     config: Arc<Config>,
     secrets: ServerSecrets,
     current: RwLock<Arc<Directory>>,
+    numbers: RecentNumbers,
     /// Whether the store holds opt-outs that `current` does not know.
     outdated: AtomicBool,
     // One change at a time: identifiers are counted up from what the directory holds.
@@ -90,7 +93,9 @@ impl Directories {
         let current = RwLock::new(Arc::new(Directory::resolve(&rows, &sealer, &config)?));
         let changing = tokio::sync::Mutex::new(());
         let outdated = AtomicBool::new(false);
-        let shared = Shared { store, sealer, clock, config, secrets, current, outdated, changing };
+        let numbers = RecentNumbers::new();
+        let shared =
+            Shared { store, sealer, clock, config, secrets, current, numbers, outdated, changing };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -133,6 +138,7 @@ impl Directories {
 
     /// Returns the pseudonyms that starts to a number are counted under.
     pub fn number_keys(&self, number: &PhoneNumber) -> NumberKeys {
+        self.shared.numbers.put(*number);
         let dropped = u32::from(self.shared.config.limits.prefix_drop_digits);
         let key = &self.shared.secrets.pseudonyms;
         NumberKeys {
@@ -143,7 +149,13 @@ impl Directories {
 
     /// Reads a number from its digits, as they are stored; `None` if it is no number any more.
     pub fn number(&self, digits: u64) -> Option<PhoneNumber> {
-        PhoneNumber::parse(&format!("+{digits}"), None, numbering(&self.shared.config)).ok()
+        if let Some(number) = self.shared.numbers.get(digits) {
+            return Some(number);
+        }
+        let numbering = numbering(&self.shared.config);
+        let number = PhoneNumber::parse(&format!("+{digits}"), None, numbering).ok()?;
+        self.shared.numbers.put(number);
+        Some(number)
     }
 
     /// Makes changes that are computed from the directory as it is, and answers once all of them
