@@ -11,7 +11,7 @@ use countersign::store::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
     Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
     IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    Retention, SendJob, SettledTry, StartMessage, StartVerification, Started, Store, StoreError,
     SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use engine::{
@@ -178,7 +178,7 @@ impl Store for LogStore {
         missing()
     }
 
-    fn settle_webhook(&self, _id: i64, _tries: u32, _settlement: Settlement) -> Reply<'_, ()> {
+    fn settle_webhooks(&self, _settled: Vec<SettledTry>) -> Reply<'_, ()> {
         missing()
     }
 

@@ -10,7 +10,6 @@ use engine::{
     NewVerification, Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject,
     Timestamp, Timing, TypedCode, Unconfirmed, Verdict, VerificationId,
 };
-use tokio::sync::Notify as Signal;
 
 use crate::channels::Channels;
 use crate::clock::{self, Clock};
@@ -22,6 +21,7 @@ use crate::store::{
     StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
+use crate::webhooks::{Inlet, Place};
 
 pub use inbound::{InboundMessage, TEXT_CHARS_MAX};
 
@@ -104,8 +104,8 @@ pub struct Driver {
     pub metrics: Arc<Metrics>,
     /// The figures of routes, links and countries.
     pub quality: Quality,
-    /// Set off when webhooks wait.
-    pub webhooks: Signal,
+    /// Where webhooks are brought to their worker.
+    pub webhooks: Inlet,
     /// How long messages wait for a final receipt.
     pub message_lifetime: Duration,
     /// What follows when nobody knows whether a carrier took a message.
@@ -368,8 +368,12 @@ impl Driver {
         call: Option<Call>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let report = ReceiptReport { attempt, receipt, call, now, lease: lease(now) };
-        let effects = self.store.receipt(report).await?;
+        let place = self.webhooks.place(now);
+        let webhook_lease = place.as_ref().map(Place::lease);
+        let lease = lease(now);
+        let report = ReceiptReport { attempt, receipt, call, now, lease, webhook_lease };
+        let mut effects = self.store.receipt(report).await?;
+        fill(place, &mut effects);
         if let Some(receipt) = receipt {
             self.metrics.receipt(&Label::link(link), receipt.status.as_str());
         }
@@ -388,11 +392,14 @@ impl Driver {
         keys: Vec<CarrierKey>,
         receipt: Receipt,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let report = CarrierReceipt { keys, receipt, now, lease: lease(now) };
         let driver = Arc::clone(self);
         let told = finish(async move {
-            let effects = driver.store.carrier_receipt(report).await?;
+            let now = driver.clock.now();
+            let place = driver.webhooks.place(now);
+            let webhook_lease = place.as_ref().map(Place::lease);
+            let report = CarrierReceipt { keys, receipt, now, lease: lease(now), webhook_lease };
+            let mut effects = driver.store.carrier_receipt(report).await?;
+            fill(place, &mut effects);
             driver.carry_out(effects);
             Ok::<_, StoreError>(())
         });
@@ -449,7 +456,7 @@ impl Driver {
             self.count(news);
         }
         if effects.webhooks {
-            self.webhooks.notify_one();
+            self.webhooks.notify();
         }
         if effects.opt_outs {
             self.directories.outdate();
@@ -467,6 +474,13 @@ impl Driver {
         let route = route.unwrap_or_default();
         let key = FigureKey { route, link, channel, country, network, grade };
         self.quality.count(self.clock.now(), key, event);
+    }
+}
+
+/// Brings the webhook that an operation has leased to its place; it leases no more than one.
+fn fill(place: Option<Place<'_>>, effects: &mut Effects) {
+    if let (Some(place), Some(job)) = (place, effects.leased_webhooks.pop()) {
+        place.fill(job);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
@@ -28,8 +28,8 @@ use crate::speech::Voices;
 use crate::store::sqlite::{DATABASE_FILE, LockedDir, SqliteOptions, SqliteStore};
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::webhooks::Worker;
 use crate::webhooks::sender::SenderError;
+use crate::webhooks::{Inlet, Worker};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +174,7 @@ impl Server {
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
+        let (inlet, arrivals) = Inlet::new(&config.webhooks);
         let driver = Arc::new(Driver {
             store,
             clock,
@@ -181,7 +182,7 @@ impl Server {
             channels: Channels::new(ways),
             metrics,
             quality: Quality::default(),
-            webhooks: Notify::new(),
+            webhooks: inlet,
             message_lifetime: config.engine.message_lifetime,
             unconfirmed: config.engine.unconfirmed(),
         });
@@ -189,7 +190,7 @@ impl Server {
         let start = Box::new(move |name: &str, link: &LinkConfig| start_link(name, link, &context));
         let switchboard = Switchboard::new(Arc::clone(&config), start);
         switchboard.restore(&driver).await?;
-        let webhooks = Worker::new(Arc::clone(&driver), &config)?;
+        let webhooks = Worker::new(Arc::clone(&driver), arrivals, &config)?;
         let address = config.server.listen;
         let listener = TcpListener::bind(address)
             .await

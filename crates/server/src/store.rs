@@ -33,7 +33,9 @@ pub use figures::{
     FigureKey, FigureQuery, FigureRow, FigureSum, Figures, FiguresBy, Period, WAITS, WAITS_S,
 };
 pub use inbound::{Concat, Inbound, InboundCampaign, InboundKey, InboundTaken, InboundView};
-pub use webhook::{Busy, DeadWebhook, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
+pub use webhook::{
+    Busy, DeadWebhook, SettledTry, Settlement, WebhookEvent, WebhookJob, WebhookSubject,
+};
 
 pub use account::{
     AccountRecord, AccountSettings, BarredNumber, Campaign, ConfigChange, DirectoryRows, DlrMethod,
@@ -100,10 +102,11 @@ pub trait Store: Send + Sync {
     /// Leases webhooks that are due, none of them for anyone in `busy`. Accounts take turns.
     fn claim_webhooks(&self, claim: Claim, busy: Busy) -> Reply<'_, Vec<WebhookJob>>;
 
-    /// Takes a webhook off the outbox, or plans its next try, or gives it up. A try that failed
-    /// counts only if it is the one after `tries` others: once, however often it is reported, and
-    /// not if somebody who took the webhook up meanwhile has reported the same try.
-    fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()>;
+    /// Takes webhooks off the outbox, or plans their next tries, or gives them up. A try that
+    /// failed counts only if it is the one after as many others as it says: once, however often it
+    /// is reported, and not if somebody who took the webhook up meanwhile has reported the same
+    /// try. One that cannot be read is left alone, for the others' sake.
+    fn settle_webhooks(&self, settled: Vec<SettledTry>) -> Reply<'_, ()>;
 
     /// Lists webhooks that were given up, newest first.
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>>;
@@ -341,7 +344,9 @@ pub struct Effects {
     pub withdrawals: Vec<AttemptId>,
     /// Verifications that ended, and how.
     pub outcomes: Vec<Outcome>,
-    /// Whether webhooks wait.
+    /// Webhooks to deliver; they are leased to the caller, as its operation asked.
+    pub leased_webhooks: Vec<WebhookJob>,
+    /// Whether webhooks wait that nobody has leased.
     pub webhooks: bool,
     /// What became known of attempts.
     pub news: Vec<News>,
@@ -355,6 +360,7 @@ impl Effects {
         self.sends.extend(other.sends);
         self.withdrawals.extend(other.withdrawals);
         self.outcomes.extend(other.outcomes);
+        self.leased_webhooks.extend(other.leased_webhooks);
         self.webhooks |= other.webhooks;
         self.news.extend(other.news);
         self.opt_outs |= other.opt_outs;

@@ -2,6 +2,7 @@
 //! tried again.
 
 pub mod destination;
+mod inlet;
 mod outcome;
 mod render;
 pub mod schedule;
@@ -10,4 +11,5 @@ pub mod standard;
 mod traffic;
 mod worker;
 
+pub use inlet::{Arrivals, Inlet, Place};
 pub use worker::Worker;

@@ -125,6 +125,7 @@ macro_rules! every_story {
             starts::a_start_hands_out_its_send_under_a_lease,
             starts::one_is_open_per_account_and_number,
             webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,
+            webhooks::a_webhook_is_leased_by_the_turn_that_makes_it,
             webhooks::a_try_counts_once_however_often_it_is_reported,
             webhooks::a_webhook_is_leased_and_tried_again_when_due,
             webhooks::accounts_take_turns_and_a_busy_one_waits,

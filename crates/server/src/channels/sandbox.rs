@@ -228,7 +228,7 @@ impl Sandbox {
             let now = self.clock.now();
             let rested = self.settle(&driver).await?;
             if now >= target {
-                driver.webhooks.notify_one();
+                driver.webhooks.notify();
                 return Ok(self.clock.now());
             }
             let next = self.first_due(&driver).await?.map_or(target, |next| next.max(stop_from));

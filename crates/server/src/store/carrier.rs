@@ -83,6 +83,8 @@ pub struct ReceiptReport {
     pub now: Timestamp,
     /// Who sends what follows from it.
     pub lease: Lease,
+    /// Who delivers the first webhook that follows from it; if nobody, it waits on the outbox.
+    pub webhook_lease: Option<Lease>,
 }
 
 /// What a carrier reports of a part of an attempt.
@@ -96,6 +98,8 @@ pub struct CarrierReceipt {
     pub now: Timestamp,
     /// Who sends what follows from it.
     pub lease: Lease,
+    /// Who delivers the first webhook that follows from it; if nobody, it waits on the outbox.
+    pub webhook_lease: Option<Lease>,
 }
 
 /// What became known of an attempt, for the figures of its route.

@@ -31,13 +31,14 @@ use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
 };
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 use super::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
     Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
     IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    Retention, SendJob, SettledTry, StartMessage, StartVerification, Started, Store, StoreError,
     SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use crate::seal::Sealer;
@@ -298,8 +299,8 @@ impl Store for SqliteStore {
         self.write_later(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
-    fn settle_webhook(&self, id: i64, tries: u32, settlement: Settlement) -> Reply<'_, ()> {
-        self.write_later(UNTIMED, move |tx| webhooks::settle(tx, id, tries, &settlement))
+    fn settle_webhooks(&self, settled: Vec<SettledTry>) -> Reply<'_, ()> {
+        self.write_later(UNTIMED, move |tx| webhooks::settle(tx, &settled))
     }
 
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>> {
@@ -397,6 +398,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A plan may not depend on what a parameter holds: it would be made anew with each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // What is erased is overwritten in the pages that are written anyway.
     connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

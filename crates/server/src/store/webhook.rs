@@ -93,6 +93,17 @@ pub enum Settlement {
     },
 }
 
+/// One try to deliver a webhook that has ended.
+#[derive(Clone, Debug)]
+pub struct SettledTry {
+    /// The webhook.
+    pub id: i64,
+    /// How often it was tried before.
+    pub tries: u32,
+    /// What became of this try.
+    pub settlement: Settlement,
+}
+
 /// A webhook that was given up.
 #[derive(Clone, Debug)]
 pub struct DeadWebhook {

@@ -12,20 +12,33 @@ use crate::store::{Busy, WebhookJob};
 /// one endpoint.
 ///
 /// What was claimed beyond a limit is held back here, where it takes nobody's place, and its
-/// endpoint counts as busy until all of that has gone. Accounts take turns, and so do the
+/// endpoint counts as busy until most of that has gone. Accounts take turns, and so do the
 /// endpoints of one account.
 #[derive(Default)]
 pub(super) struct Traffic {
     limits: Limits,
-    /// The account, the endpoint and the number of earlier tries of each webhook under way.
-    under_way: HashMap<i64, (AccountId, u64, u32)>,
+    under_way: HashMap<i64, UnderWay>,
     /// How many are under way of an account.
     of_account: HashMap<AccountId, usize>,
     /// How many are under way to an endpoint.
     to_endpoint: HashMap<u64, usize>,
+    /// How many of those under way have had no answer yet.
+    unanswered: usize,
     held: BTreeMap<AccountId, Held>,
+    /// How many are held back.
+    held_count: usize,
     /// Whose turn it was last.
     last: Option<AccountId>,
+}
+
+/// A webhook that is being sent, or has been and is not settled yet.
+struct UnderWay {
+    account: AccountId,
+    endpoint: u64,
+    /// How often it was tried before.
+    tries: u32,
+    /// Whether its endpoint has answered, and can take another.
+    is_answered: bool,
 }
 
 /// How many webhooks are under way at most.
@@ -59,19 +72,22 @@ impl Traffic {
         Self { limits, ..Self::default() }
     }
 
-    /// Returns how many more webhooks may be sent now.
+    /// Returns how many more webhooks may be sent now: none if too many wait to be settled.
     pub(super) fn room(&self) -> usize {
-        self.limits.in_flight.saturating_sub(self.under_way.len())
+        let settling = self.under_way.len() - self.unanswered;
+        let room = self.limits.in_flight.saturating_sub(self.unanswered);
+        if settling < UNSETTLED_MAX { room } else { 0 }
     }
 
-    /// Lists the accounts and endpoints that can take no more.
+    /// Lists the accounts and endpoints that can take no more: the accounts that have their share
+    /// under way, and the endpoints for which as many are held back as may be under way to them.
     pub(super) fn busy(&self) -> Busy {
         let accounts = self.of_account.keys().filter(|account| self.has_its_share(**account));
-        let full = self.to_endpoint.keys().filter(|endpoint| self.is_full(**endpoint));
-        let held = self.held.values().flat_map(|held| held.endpoints.keys());
+        let held = self.held.values().flat_map(|held| &held.endpoints);
+        let enough = held.filter(|(_, queue)| queue.len() >= self.limits.per_endpoint);
         Busy {
             accounts: accounts.copied().collect(),
-            endpoints: full.chain(held).copied().collect(),
+            endpoints: enough.map(|(endpoint, _)| *endpoint).collect(),
         }
     }
 
@@ -82,12 +98,13 @@ impl Traffic {
     /// tried once more than the one under way is the next try: the earlier is settled, and its
     /// end has not been noticed yet.
     pub(super) fn arrive(&mut self, leased: Leased) {
-        let under_way = self.under_way.get(&leased.job.id).map(|(_, _, tries)| *tries);
+        let under_way = self.under_way.get(&leased.job.id).map(|under_way| under_way.tries);
         match under_way {
             Some(tries) if leased.job.tries <= tries => return,
             Some(tries) => self.finish(leased.job.id, tries),
             None => {}
         }
+        self.held_count += 1;
         let held = self.held.entry(leased.job.account).or_default();
         held.endpoints.entry(leased.job.endpoint).or_default().push_back(leased);
     }
@@ -102,7 +119,10 @@ impl Traffic {
             let Some(leased) = self.take(account, endpoint) else { continue };
             if leased.until >= lease_past {
                 self.last = Some(account);
-                self.under_way.insert(leased.job.id, (account, endpoint, leased.job.tries));
+                let tries = leased.job.tries;
+                let under_way = UnderWay { account, endpoint, tries, is_answered: false };
+                self.under_way.insert(leased.job.id, under_way);
+                self.unanswered += 1;
                 *self.of_account.entry(account).or_default() += 1;
                 *self.to_endpoint.entry(endpoint).or_default() += 1;
                 return Some(leased.job);
@@ -111,15 +131,28 @@ impl Traffic {
         None
     }
 
-    /// Takes note that a webhook is no longer under way in the try that followed so many others.
+    /// Returns how many are held back.
+    pub(super) fn held(&self) -> usize {
+        self.held_count
+    }
+
+    /// Takes note that the try of a webhook that followed so many others has had its answer, or
+    /// gets none: its endpoint can take the next, while this one waits to be settled.
+    pub(super) fn answer(&mut self, webhook: i64, tries: u32) {
+        let Some(under_way) = self.under_way.get_mut(&webhook) else { return };
+        if under_way.tries == tries && !under_way.is_answered {
+            under_way.is_answered = true;
+            self.unanswered -= 1;
+            count_down(&mut self.of_account, under_way.account);
+            count_down(&mut self.to_endpoint, under_way.endpoint);
+        }
+    }
+
+    /// Takes note that the try of a webhook that followed so many others is settled.
     pub(super) fn finish(&mut self, webhook: i64, tries: u32) {
-        let Some((account, endpoint, begun)) = self.under_way.get(&webhook).copied() else {
-            return;
-        };
-        if begun == tries {
+        self.answer(webhook, tries);
+        if self.under_way.get(&webhook).is_some_and(|under_way| under_way.tries == tries) {
             self.under_way.remove(&webhook);
-            count_down(&mut self.of_account, account);
-            count_down(&mut self.to_endpoint, endpoint);
         }
     }
 
@@ -141,6 +174,7 @@ impl Traffic {
         held.last = Some(endpoint);
         let queue = held.endpoints.get_mut(&endpoint)?;
         let leased = queue.pop_front();
+        self.held_count -= usize::from(leased.is_some());
         if queue.is_empty() {
             held.endpoints.remove(&endpoint);
         }
@@ -177,6 +211,10 @@ fn count_down<K: Eq + Hash>(calls: &mut HashMap<K, usize>, key: K) {
         }
     }
 }
+
+/// So many may wait to be settled. Chosen: more than a healthy store ever lets wait, and little
+/// enough to be sent again after a crash.
+const UNSETTLED_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -299,6 +337,22 @@ mod tests {
             traffic.finish(job.id, 0);
         }
         assert_eq!(order, [1, 11, 2, 12]);
+    }
+
+    #[test]
+    fn an_endpoint_that_has_answered_takes_the_next_while_the_last_is_being_settled() {
+        let mut traffic = traffic(2, 1);
+        (1..=3).for_each(|id| traffic.arrive(leased(id, SLOW)));
+        assert_eq!(departures(&mut traffic, NOW), [1]);
+        traffic.answer(1, 0);
+        assert_eq!(departures(&mut traffic, NOW), [2]);
+        traffic.answer(2, 0);
+        traffic.arrive(leased(1, SLOW));
+        assert_eq!(traffic.held(), 1, "what is not settled is not taken in again");
+        assert_eq!((departures(&mut traffic, NOW), traffic.held()), (vec![3], 0));
+        traffic.finish(1, 0);
+        traffic.arrive(leased(1, SLOW));
+        assert_eq!(traffic.held(), 1, "and once it is settled, whatever comes is new");
     }
 
     #[test]

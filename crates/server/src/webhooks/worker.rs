@@ -7,6 +7,7 @@ use engine::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::inlet::{Arrivals, exchange_max, lease};
 use super::render::{Rendered, render};
 use super::schedule::{JITTER_MAX, Schedule};
 use super::sender::{
@@ -16,17 +17,51 @@ use super::traffic::{Leased, Limits, Traffic};
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
 use crate::driver::Driver;
-use crate::store::{Claim, Lease, Settlement, StoreError, WebhookEvent, WebhookJob};
+use crate::store::{
+    Claim, Lease, SettledTry, Settlement, Store, StoreError, WebhookEvent, WebhookJob,
+};
 
 /// Delivers webhooks for as long as the server runs, each at least once.
 pub struct Worker {
     tries: Arc<Tries>,
+    arrivals: Arrivals,
     traffic: Traffic,
-    /// Each answers with its webhook's id.
-    under_way: JoinSet<(i64, u32)>,
-    /// Longer than the slowest exchange.
+    under_way: JoinSet<Ended>,
+    /// What has ended and waits to be settled.
+    unsettled: Vec<SettledTry>,
+    /// Whether others are being settled. One operation at a time: while it is being written, more
+    /// end, and the next one settles all of them.
+    is_settling: bool,
+    /// Whether a look at the outbox is under way.
+    is_looking: bool,
+    /// When to look at the outbox again, if nothing happens before.
+    look_at: Timestamp,
+    /// Whether something that is due may be waiting there, for want of room.
+    has_backlog: bool,
     exchange_max: Duration,
+    lease: Duration,
     grace: Duration,
+}
+
+/// What a look at the outbox has found.
+enum Look {
+    /// These are due; there may be more.
+    Claimed(Vec<Leased>),
+    /// Nothing that could be sent now. The next is due then, which is in the past if it waits for
+    /// its endpoint.
+    Nothing { now: Timestamp, due_at: Option<Timestamp> },
+    /// The store did not answer.
+    Failed(StoreError),
+}
+
+/// What the worker's tasks end with.
+enum Ended {
+    /// A look at the outbox.
+    Look(Look),
+    /// An endpoint has answered, or there was nothing to send.
+    Try(SettledTry),
+    /// These are settled, or cannot be.
+    Settled(Vec<(i64, u32)>),
 }
 
 /// What a try to deliver needs.
@@ -37,11 +72,15 @@ struct Tries {
 }
 
 impl Worker {
-    /// Builds a worker for the driver's outbox.
+    /// Builds a worker for the driver's outbox and inlet.
     ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub fn new(driver: Arc<Driver>, config: &Config) -> Result<Self, SenderError> {
+    pub fn new(
+        driver: Arc<Driver>,
+        arrivals: Arrivals,
+        config: &Config,
+    ) -> Result<Self, SenderError> {
         let webhooks = &config.webhooks;
         let sender = Sender::new(SenderConfig {
             connect_timeout: webhooks.connect_timeout,
@@ -58,9 +97,16 @@ impl Worker {
         let schedule = Schedule { waits: webhooks.schedule, give_up: webhooks.give_up };
         Ok(Self {
             tries: Arc::new(Tries { driver, sender, schedule }),
+            arrivals,
             traffic: Traffic::new(limits),
             under_way: JoinSet::new(),
-            exchange_max: webhooks.connect_timeout.max(webhooks.answer_timeout),
+            unsettled: Vec::new(),
+            is_settling: false,
+            is_looking: false,
+            look_at: AT_ONCE,
+            has_backlog: false,
+            exchange_max: exchange_max(webhooks),
+            lease: lease(webhooks),
             grace: config.server.shutdown_grace,
         })
     }
@@ -70,44 +116,100 @@ impl Worker {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let driver = Arc::clone(&self.tries.driver);
         loop {
-            let look_again_at = self.take_up().await;
+            let now = driver.clock.now();
+            // While others wait on the outbox, the last place is kept for what a look finds: else
+            // those whose webhooks are held back would pass it on among themselves.
+            self.send_off(now, usize::from(self.has_backlog));
+            self.settle();
+            self.look(now);
+            self.arrivals.set_open(!self.has_backlog && self.traffic.held() < HELD_BACK_MAX);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = driver.webhooks.notified() => {}
-                Some(done) = self.under_way.join_next() => self.finish(done),
-                () = driver.clock.sleep_until(look_again_at) => {}
+                arrival = self.arrivals.next() => match arrival {
+                    Some(leased) => self.traffic.arrive(leased),
+                    None => self.look_at = AT_ONCE,
+                },
+                Some(ended) = self.under_way.join_next() => self.finish(ended),
+                () = driver.clock.sleep_until(self.look_at), if !self.is_looking => {}
             }
-            // Many may have ended by now: one look at the outbox serves them all.
-            while let Some(done) = self.under_way.try_join_next() {
-                self.finish(done);
+            // Much may have happened by now: one look serves it all.
+            while let Some(leased) = self.arrivals.try_next() {
+                self.traffic.arrive(leased);
+            }
+            while let Some(ended) = self.under_way.try_join_next() {
+                self.finish(ended);
             }
         }
-        let drained = async { while self.under_way.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.grace, drained).await.is_err() {
+        self.arrivals.set_open(false);
+        let grace = self.grace;
+        let drained = async {
+            while !self.under_way.is_empty() {
+                if let Some(ended) = self.under_way.join_next().await {
+                    self.finish(ended);
+                }
+                self.settle();
+            }
+        };
+        if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!("some webhooks were still under way; they are sent at the next start");
         }
     }
 
-    /// Sends what may be sent; answers when to look again if nothing happens before.
-    async fn take_up(&mut self) -> Timestamp {
-        loop {
-            let now = self.tries.driver.clock.now();
-            // The last place is given away only after a look at the outbox: else those whose
-            // webhooks are held back would pass it on among themselves.
-            self.send_off(now, 1);
-            let limit = self.traffic.room().min(CLAIM_MAX);
-            if limit == 0 {
-                return now.after(TICK);
-            }
-            let claimed = self.claim(now, limit).await;
-            self.send_off(now, 0);
-            match claimed {
-                Ok(0) => return self.next_due(now).await.unwrap_or(now.after(TICK)),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(%error, "cannot take up webhooks");
-                    return now.after(TICK);
+    /// Begins to look at the outbox, if it is time and there is room for what is found.
+    fn look(&mut self, now: Timestamp) {
+        if self.is_looking || self.look_at > now {
+            return;
+        }
+        let limit = self.traffic.room().min(CLAIM_MAX);
+        if limit == 0 {
+            self.has_backlog = true;
+            self.look_at = now.after(TICK);
+            return;
+        }
+        self.is_looking = true;
+        let until = now.after(self.lease);
+        let claim = Claim { now, limit, lease: Lease { until } };
+        let busy = self.traffic.busy();
+        let store = Arc::clone(&self.tries.driver.store);
+        self.under_way.spawn(async move {
+            let found = match store.claim_webhooks(claim, busy).await {
+                Ok(jobs) if jobs.is_empty() => match store.next_due().await {
+                    Ok(due) => Look::Nothing { now, due_at: due.webhook },
+                    Err(error) => Look::Failed(error),
+                },
+                Ok(jobs) => {
+                    Look::Claimed(jobs.into_iter().map(|job| Leased { job, until }).collect())
                 }
+                Err(error) => Look::Failed(error),
+            };
+            Ended::Look(found)
+        });
+        // Whoever tells of more from here on is told of by another look.
+        self.look_at = now.after(TICK);
+    }
+
+    fn looked(&mut self, found: Look) {
+        self.is_looking = false;
+        let now = self.tries.driver.clock.now();
+        match found {
+            Look::Claimed(jobs) => {
+                for leased in jobs {
+                    self.traffic.arrive(leased);
+                }
+                self.has_backlog = true;
+                self.send_off(now, 0);
+                self.look_at = AT_ONCE;
+            }
+            Look::Nothing { now, due_at } => {
+                self.has_backlog = due_at.is_some_and(|due_at| due_at <= now);
+                if let Some(due_at) = due_at.filter(|due_at| *due_at > now) {
+                    self.look_at = self.look_at.min(due_at);
+                }
+            }
+            Look::Failed(error) => {
+                tracing::error!(%error, "cannot take up webhooks");
+                self.has_backlog = true;
+                self.look_at = now.after(TICK);
             }
         }
     }
@@ -118,45 +220,53 @@ impl Worker {
             && let Some(job) = self.traffic.depart(now.after(self.exchange_max))
         {
             let tries = Arc::clone(&self.tries);
-            self.under_way.spawn(async move {
-                let this = (job.id, job.tries);
-                tries.make(job).await;
-                this
-            });
+            self.under_way.spawn(async move { Ended::Try(tries.make(job).await) });
         }
     }
 
-    async fn claim(&mut self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let until = now.after(self.exchange_max + HELD_MAX);
-        let claim = Claim { now, limit, lease: Lease { until } };
-        let jobs = self.tries.driver.store.claim_webhooks(claim, self.traffic.busy()).await?;
-        let count = jobs.len();
-        for job in jobs {
-            self.traffic.arrive(Leased { job, until });
+    /// Begins to settle what has ended, unless others are being settled.
+    fn settle(&mut self) {
+        if self.is_settling || self.unsettled.is_empty() {
+            return;
         }
-        Ok(count)
+        self.is_settling = true;
+        let count = self.unsettled.len().min(SETTLED_MAX);
+        let settled: Vec<SettledTry> = self.unsettled.drain(..count).collect();
+        let store = Arc::clone(&self.tries.driver.store);
+        self.under_way.spawn(async move {
+            let which = settled.iter().map(|one| (one.id, one.tries)).collect();
+            settle(&*store, settled).await;
+            Ended::Settled(which)
+        });
     }
 
-    /// Returns when something comes due, if that is soon. What is due already waits for its
-    /// endpoint, whose next free place is what to wait for.
-    async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let due = self.tries.driver.store.next_due().await.ok()?.webhook?;
-        (due > now).then(|| due.min(now.after(TICK)))
-    }
-
-    fn finish(&mut self, done: Result<(i64, u32), JoinError>) {
-        match done {
-            Ok((webhook, tries)) => self.traffic.finish(webhook, tries),
+    fn finish(&mut self, ended: Result<Ended, JoinError>) {
+        match ended {
+            Ok(Ended::Look(found)) => return self.looked(found),
+            Ok(Ended::Try(settled)) => {
+                self.traffic.answer(settled.id, settled.tries);
+                self.unsettled.push(settled);
+            }
+            Ok(Ended::Settled(which)) => {
+                self.is_settling = false;
+                for (id, tries) in which {
+                    self.traffic.finish(id, tries);
+                }
+            }
             // The state is on disk, and a clean start from it is the recovery that is tested.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
+        }
+        if self.has_backlog {
+            // There is room for some of it now.
+            self.look_at = AT_ONCE;
         }
     }
 }
 
 impl Tries {
-    /// Tries to deliver a webhook once, and settles it.
-    async fn make(&self, job: WebhookJob) {
+    /// Tries to deliver a webhook once; answers what became of it.
+    async fn make(&self, job: WebhookJob) -> SettledTry {
         let stopwatch = Stopwatch::start();
         let directory = self.driver.directories.current();
         let rendered = render(&job, &directory, self.driver.clock.now());
@@ -179,10 +289,10 @@ impl Tries {
                 (self.dead("the account has no key to sign it with"), Some("dead"))
             }
         };
-        self.settle(&job, settlement).await;
         if let Some(verdict) = verdict {
             self.driver.metrics.webhook(verdict);
         }
+        SettledTry { id: job.id, tries: job.tries, settlement }
     }
 
     fn judge(&self, job: &WebhookJob, result: DeliveryResult) -> Settlement {
@@ -224,22 +334,18 @@ impl Tries {
     fn dead(&self, error: &str) -> Settlement {
         Settlement::Dead { at: self.driver.clock.now(), error: error.to_owned() }
     }
+}
 
-    /// Settles a webhook, more than once if the store is busy. If that fails, its lease is what
-    /// keeps it from being sent again at once.
-    async fn settle(&self, job: &WebhookJob, settlement: Settlement) {
-        for tries_left in (0..SETTLE_TRIES).rev() {
-            let settled =
-                self.driver.store.settle_webhook(job.id, job.tries, settlement.clone()).await;
-            let Err(error) = settled else {
-                return;
-            };
-            if tries_left == 0 {
-                tracing::error!(webhook.id = %name(job), %error, "cannot settle a webhook");
-                return;
-            }
-            tokio::time::sleep(SETTLE_RETRY).await;
+/// Settles webhooks, more than once if the store is busy. If that fails, their leases are what
+/// keeps them from being sent again at once.
+async fn settle(store: &dyn Store, settled: Vec<SettledTry>) {
+    for tries_left in (0..SETTLE_TRIES).rev() {
+        let Err(error) = store.settle_webhooks(settled.clone()).await else { return };
+        if tries_left == 0 {
+            tracing::error!(count = settled.len(), %error, "cannot settle webhooks");
+            return;
         }
+        tokio::time::sleep(SETTLE_RETRY).await;
     }
 }
 
@@ -275,15 +381,21 @@ fn name(job: &WebhookJob) -> String {
     }
 }
 
-/// How many webhooks are taken up at once. Few enough that what is held back for one endpoint
-/// stays small.
-const CLAIM_MAX: usize = 64;
+/// How many webhooks are taken up at once: more than come about in one commit, so that a look
+/// catches up with them, and few enough that what is held back for one endpoint stays small.
+const CLAIM_MAX: usize = 256;
 
-/// How long a webhook may be held back before it is left to the store again.
-const HELD_MAX: Duration = Duration::from_secs(30);
+/// How many may be held back before everything goes by way of the outbox: as many as a claim.
+const HELD_BACK_MAX: usize = CLAIM_MAX;
+
+/// Before any time that the clock tells.
+const AT_ONCE: Timestamp = Timestamp::from_millis(0);
 
 /// How late a webhook may be of which nothing has told the worker, such as one that is replayed.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How many are settled in one operation: few enough that no start has to wait for it.
+const SETTLED_MAX: usize = 256;
 
 const SETTLE_TRIES: u32 = 3;
 const SETTLE_RETRY: Duration = Duration::from_secs(1);

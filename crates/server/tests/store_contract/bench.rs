@@ -12,8 +12,8 @@ use countersign::store::{
     AccountRecord, AccountSettings, Busy, CancelVerification, CarrierKey, CarrierPart,
     CarrierReceipt, CheckCode, Checked, Claim, ConfigChange, Effects, IdempotencyKey, Lease,
     MessageDetails, Notify, NumberKeys, Postponement, ReceiptReport, Retention, SendJob,
-    StartMessage, StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
-    WebhookJob, Woken,
+    SettledTry, Settlement, StartMessage, StartVerification, Started, Store, StoreError,
+    SubmitReport, VerificationDetails, WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, AttemptId, Bucket, Code, ErrorCode, Handover, Limit, Limits, Locale,
@@ -272,7 +272,7 @@ impl Bench {
         let keys = names.iter().map(|name| CarrierKey::of("carrier", name)).collect();
         let receipt = Receipt { status, error: ErrorCode::NONE };
         let (now, lease) = (self.now, self.lease());
-        let receipt = CarrierReceipt { keys, receipt, now, lease };
+        let receipt = CarrierReceipt { keys, receipt, now, lease, webhook_lease: None };
         self.store().carrier_receipt(receipt).await.unwrap()
     }
 
@@ -284,9 +284,19 @@ impl Bench {
     }
 
     pub(crate) async fn receipt(&self, attempt: AttemptId, status: ReceiptStatus) -> Effects {
-        let receipt = Receipt { status, error: ErrorCode::NONE };
+        self.receipt_under(attempt, status, None).await
+    }
+
+    /// The link tells of an attempt, and somebody has a place for the webhook of that.
+    pub(crate) async fn receipt_under(
+        &self,
+        attempt: AttemptId,
+        status: ReceiptStatus,
+        webhook_lease: Option<Lease>,
+    ) -> Effects {
+        let receipt = Some(Receipt { status, error: ErrorCode::NONE });
         let (now, lease) = (self.now, self.lease());
-        let report = ReceiptReport { attempt, receipt: Some(receipt), call: None, now, lease };
+        let report = ReceiptReport { attempt, receipt, call: None, now, lease, webhook_lease };
         self.store().receipt(report).await.unwrap()
     }
 
@@ -300,6 +310,11 @@ impl Bench {
 
     pub(crate) async fn claim_webhooks(&self) -> Vec<WebhookJob> {
         self.store().claim_webhooks(self.claim(), Busy::default()).await.unwrap()
+    }
+
+    /// A try to deliver a webhook, after so many others, has ended.
+    pub(crate) async fn settle(&self, id: i64, tries: u32, settlement: Settlement) {
+        self.store().settle_webhooks(vec![SettledTry { id, tries, settlement }]).await.unwrap();
     }
 
     pub(crate) async fn record(&self, id: VerificationId) -> VerificationRecord {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::store::sqlite::SqliteOptions;
-use countersign::store::{CheckCode, Settlement, Store, StoreError};
+use countersign::store::{CheckCode, SettledTry, Settlement, Store, StoreError};
 use engine::{
     MessageId, MessageStatus, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict,
     VerificationId,
@@ -205,8 +205,12 @@ fn a_flood_of_bookkeeping_delays_a_start_by_no_more_than_a_batch() {
     let start = bench.verification(ALICE, NUMBER);
     let store = bench.store();
     gate.close(store.as_ref());
-    let flood: Vec<_> = (0..100).map(|id| store.settle_webhook(id, 0, Settlement::Done)).collect();
-    let one_more = runtime.block_on(store.settle_webhook(100, 0, Settlement::Done));
+    let settle = |id| {
+        let settled = SettledTry { id, tries: 0, settlement: Settlement::Done };
+        store.settle_webhooks(vec![settled])
+    };
+    let flood: Vec<_> = (0..100).map(settle).collect();
+    let one_more = runtime.block_on(settle(100));
     assert!(matches!(one_more, Err(StoreError::Busy { .. })), "its lane is full");
     let started = store.start_verification(start);
     gate.hold_after_next_commit();

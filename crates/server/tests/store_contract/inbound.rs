@@ -142,7 +142,7 @@ pub(crate) async fn an_inbound_webhook_can_be_given_up_and_put_back(mut bench: B
     let job = bench.claim_webhooks().await.pop().unwrap();
     let id = job.id;
     let dead = Settlement::Dead { at: bench.now, error: String::new() };
-    bench.store().settle_webhook(id, job.tries, dead).await.unwrap();
+    bench.settle(id, job.tries, dead).await;
     let dead = bench.store().dead_webhooks(10).await.unwrap();
     assert!(matches!(dead.first().unwrap().subject, WebhookSubject::Inbound(_)));
     bench.pass(1);
@@ -161,7 +161,7 @@ pub(crate) async fn a_message_is_purged_once_it_is_old_and_told(mut bench: Bench
     let all = everything_before(bench.now);
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "when HELP was answered");
     for job in bench.claim_webhooks().await {
-        bench.store().settle_webhook(job.id, job.tries, Settlement::Done).await.unwrap();
+        bench.settle(job.id, job.tries, Settlement::Done).await;
     }
     assert_eq!(bench.store().purge(all, 100).await.unwrap(), 1, "the message");
 }

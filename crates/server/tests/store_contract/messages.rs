@@ -31,7 +31,7 @@ pub(crate) async fn each_receipt_is_told_once_per_part(mut bench: Bench) {
         };
         assert_eq!((message.record.id, message.number, at), (id, Some(NUMBER), bench.now));
         told.push((receipt.status, part));
-        bench.store().settle_webhook(job.id, job.tries, Settlement::Done).await.unwrap();
+        bench.settle(job.id, job.tries, Settlement::Done).await;
     }
     let expected = [
         (ReceiptStatus::Buffered, 0),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::store::{Busy, Notify, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
-use engine::{Outcome, ReceiptStatus};
+use engine::{Outcome, ReceiptStatus, SubmitOutcome};
 
 use crate::bench::{ALICE, BOB, Bench, LEASE, NUMBER, attempt_of, message_of};
 
@@ -39,6 +39,26 @@ pub(crate) async fn a_webhook_is_leased_and_tried_again_when_due(mut bench: Benc
     settle(&bench, job, Settlement::Done).await;
     bench.pass(1000);
     assert!(bench.claim_webhooks().await.is_empty());
+    assert_eq!(bench.store().next_due().await.unwrap().webhook, None);
+}
+
+pub(crate) async fn a_webhook_is_leased_by_the_turn_that_makes_it(mut bench: Bench) {
+    let mut message = bench.message(ALICE, NUMBER);
+    message.new.parts = 1;
+    let id = message_of(&bench.try_send(message).await.unwrap());
+    bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let lease = Some(bench.lease());
+    let mut effects = bench.receipt_under(attempt_of(id), ReceiptStatus::Delivered, lease).await;
+    assert!(!effects.webhooks, "nothing waits on the outbox");
+    let leased = effects.leased_webhooks.pop().unwrap();
+    assert!(bench.claim_webhooks().await.is_empty(), "it is leased");
+    bench.pass(20);
+    let claimed = bench.claim_webhooks().await.pop().unwrap();
+    assert_eq!(format!("{leased:?}"), format!("{claimed:?}"), "whoever comes after tells the same");
+    bench.reopen();
+    let again = bench.claim_webhooks().await.pop().unwrap();
+    assert_eq!((again.id, again.tries), (leased.id, 0), "the dead process's lease is released");
+    settle(&bench, &leased, Settlement::Done).await;
     assert_eq!(bench.store().next_due().await.unwrap().webhook, None);
 }
 
@@ -156,5 +176,5 @@ pub(crate) async fn webhooks_wait_through_a_reopening(mut bench: Bench) {
 }
 
 async fn settle(bench: &Bench, job: &WebhookJob, settlement: Settlement) {
-    bench.store().settle_webhook(job.id, job.tries, settlement).await.unwrap();
+    bench.settle(job.id, job.tries, settlement).await;
 }

@@ -93,7 +93,7 @@ pub(super) async fn replay_webhook(
     if !app.driver.store.replay_webhook(id, app.driver.clock.now()).await? {
         return Err(Problem::unknown("webhook that was given up"));
     }
-    app.driver.webhooks.notify_one();
+    app.driver.webhooks.notify();
     tracing::info!(webhook.id = id, "webhook replayed");
     Ok(Answer::ok(Replayed { id }))
 }

@@ -46,6 +46,7 @@ pub(super) fn submitted(tx: &mut Tx<'_>, report: &SubmitReport) -> Result<Effect
 
 /// Takes note of a receipt of an attempt that its link knows by name.
 pub(super) fn receipt(tx: &mut Tx<'_>, report: &ReceiptReport) -> Result<Effects, StoreError> {
+    tx.webhook_lease = report.webhook_lease;
     let whole = CarrierPart { part: 0, parts: 1, key: CarrierKey(0) };
     apply(tx, report.attempt, whole, report.receipt, report.call.as_ref(), report.lease)
 }
@@ -55,6 +56,7 @@ pub(super) fn carrier_receipt(
     tx: &mut Tx<'_>,
     receipt: &CarrierReceipt,
 ) -> Result<Effects, StoreError> {
+    tx.webhook_lease = receipt.webhook_lease;
     for key in &receipt.keys {
         if let Some(named) = find(tx, *key)? {
             return apply_to_part(tx, &receipt.keys, *key, named, receipt.receipt, receipt.lease);

@@ -7,7 +7,10 @@ use engine::{
 use rusqlite::OptionalExtension as _;
 
 use super::super::rows::{from_json, signed, unsigned};
-use super::super::{Content, MessageDetails, SendJob, StoreError, VerificationDetails};
+use super::super::{
+    Content, MessageDetails, MessageView, SendJob, StoreError, VerificationDetails,
+    VerificationView,
+};
 use super::writer::Tx;
 
 /// A verification with what surrounds it.
@@ -25,6 +28,28 @@ pub(super) struct LoadedMessage {
     /// The number's digits, `None` once erased.
     pub(super) number: Option<u64>,
     pub(super) details: MessageDetails,
+}
+
+impl LoadedVerification {
+    /// Returns what may be shown of it.
+    pub(super) fn view(&self) -> VerificationView {
+        VerificationView {
+            record: self.machine.record().clone(),
+            number: self.number,
+            details: self.details.clone(),
+        }
+    }
+}
+
+impl LoadedMessage {
+    /// Returns what may be shown of it.
+    pub(super) fn view(&self) -> MessageView {
+        MessageView {
+            record: self.machine.record().clone(),
+            number: self.number,
+            details: self.details.clone(),
+        }
+    }
 }
 
 /// What a link needs to send an attempt of a verification; `None` once it has ended, the number

@@ -372,8 +372,12 @@ fn carry_out_verification(
                 }
                 if loaded.details.notify {
                     let subject = Subject::Verification(record.id);
-                    webhooks::insert(tx, record.account, None, subject, notice, 0)?;
-                    effects.webhooks = true;
+                    match webhooks::insert(tx, record.account, None, subject, notice, 0)? {
+                        Some(leased) => {
+                            effects.leased_webhooks.extend(leased.of_verification(loaded));
+                        }
+                        None => effects.webhooks = true,
+                    }
                 }
             }
         }
@@ -410,9 +414,11 @@ fn carry_out_message(
                 };
                 for part in 0..record.parts {
                     let subject = Subject::Message(record.id);
-                    webhooks::insert(tx, record.account, url, subject, notice, part)?;
+                    match webhooks::insert(tx, record.account, url, subject, notice, part)? {
+                        Some(leased) => effects.leased_webhooks.extend(leased.of_message(loaded)),
+                        None => effects.webhooks = true,
+                    }
                 }
-                effects.webhooks = true;
             }
         }
     }

@@ -10,8 +10,10 @@ use super::super::rows::{
     from_json, signed, subject_from_blob, subject_to_blob, to_json, unsigned,
 };
 use super::super::{
-    Busy, Claim, DeadWebhook, Settlement, StoreError, WebhookEvent, WebhookJob, WebhookSubject,
+    Busy, Claim, DeadWebhook, Lease, SettledTry, Settlement, StoreError, WebhookEvent, WebhookJob,
+    WebhookSubject,
 };
+use super::load::{LoadedMessage, LoadedVerification};
 use super::webhook_queue::Place;
 use super::writer::Tx;
 use super::{inbound, read};
@@ -26,20 +28,64 @@ enum NoticeRow {
     Inbound,
 }
 
-/// Puts a notice on the outbox.
-pub(super) fn insert(
+/// A webhook that was put on the outbox for whoever leased it at once.
+pub(super) struct LeasedWebhook<'a> {
+    id: i64,
+    account: AccountId,
+    endpoint: u64,
+    url: Option<&'a str>,
+    notice: Notice,
+    part: u8,
+    at: Timestamp,
+}
+
+impl LeasedWebhook<'_> {
+    /// Returns what is to be told of a message; a message has no outcome.
+    pub(super) fn of_message(self, loaded: &LoadedMessage) -> Option<WebhookJob> {
+        let Notice::Receipt(receipt) = self.notice else { return None };
+        let (part, at) = (self.part, self.at);
+        let message = Box::new(loaded.view());
+        Some(self.job(WebhookEvent::Receipt { message, part, receipt, at }))
+    }
+
+    /// Returns what is to be told of a verification, which is only ever its outcome.
+    pub(super) fn of_verification(self, loaded: &LoadedVerification) -> Option<WebhookJob> {
+        let Notice::Outcome(outcome) = self.notice else { return None };
+        let at = self.at;
+        let verification = Box::new(loaded.view());
+        Some(self.job(WebhookEvent::Outcome { verification, outcome, at }))
+    }
+
+    fn job(self, event: WebhookEvent) -> WebhookJob {
+        WebhookJob {
+            id: self.id,
+            account: self.account,
+            endpoint: self.endpoint,
+            url: self.url.map(str::to_owned),
+            created_at: self.at,
+            tries: 0,
+            event,
+        }
+    }
+}
+
+/// Puts a notice on the outbox. The first of an operation is leased to whoever asked for it.
+pub(super) fn insert<'a>(
     tx: &mut Tx<'_>,
     account: AccountId,
-    url: Option<&str>,
+    url: Option<&'a str>,
     subject: Subject,
     notice: Notice,
     part: u8,
-) -> Result<(), StoreError> {
-    let notice = match notice {
+) -> Result<Option<LeasedWebhook<'a>>, StoreError> {
+    let row = match notice {
         Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
         Notice::Receipt(receipt) => NoticeRow::Receipt(receipt),
     };
-    insert_row(tx, account, url, subject, notice, part)
+    let lease = tx.webhook_lease.take();
+    let (id, endpoint) = insert_row(tx, account, url, subject, row, part, lease)?;
+    let at = tx.now;
+    Ok(lease.map(|_| LeasedWebhook { id, account, endpoint, url, notice, part, at }))
 }
 
 /// Puts a message from a handset on the outbox.
@@ -48,7 +94,8 @@ pub(super) fn insert_inbound(
     account: AccountId,
     id: MessageId,
 ) -> Result<(), StoreError> {
-    insert_row(tx, account, None, Subject::Message(id), NoticeRow::Inbound, 0)
+    insert_row(tx, account, None, Subject::Message(id), NoticeRow::Inbound, 0, None)?;
+    Ok(())
 }
 
 fn insert_row(
@@ -58,13 +105,17 @@ fn insert_row(
     subject: Subject,
     notice: NoticeRow,
     part: u8,
-) -> Result<(), StoreError> {
+    lease: Option<Lease>,
+) -> Result<(i64, u64), StoreError> {
     let endpoint = endpoint_key(account, url, notice);
     let now = tx.now;
+    let due_at = lease.map_or(now, |lease| lease.until);
+    let leased_from = lease.map(|_| signed(now.as_millis()));
     tx.execute(
         "INSERT INTO webhook
-         (account, endpoint, url, subject, notice, happened_at, created_at, due_at, tries, part)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, 0, ?7)",
+         (account, endpoint, url, subject, notice, happened_at, created_at, due_at, leased_from,
+          tries, part)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, 0, ?9)",
         params![
             account.0,
             signed(endpoint),
@@ -72,13 +123,14 @@ fn insert_row(
             subject_to_blob(subject),
             to_json(&notice)?,
             signed(now.as_millis()),
+            signed(due_at.as_millis()),
+            leased_from,
             part,
         ],
     )?;
     let id = tx.last_id();
-    let place = Place { account, endpoint, due_at: now };
-    tx.caches.timers.webhooks.set(id, Some(place));
-    Ok(())
+    tx.caches.timers.webhooks.set(id, Some(Place { account, endpoint, due_at }));
+    Ok((id, endpoint))
 }
 
 /// Leases what is due to the caller.
@@ -117,13 +169,22 @@ fn lease(tx: &mut Tx<'_>, id: i64, place: Place, until: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Takes a webhook off the outbox, or plans its next try, or gives it up.
-pub(super) fn settle(
-    tx: &mut Tx<'_>,
-    id: i64,
-    tries: u32,
-    settlement: &Settlement,
-) -> Result<(), StoreError> {
+/// Takes webhooks off the outbox, or plans their next tries, or gives them up.
+pub(super) fn settle(tx: &mut Tx<'_>, settled: &[SettledTry]) -> Result<(), StoreError> {
+    for one in settled {
+        match settle_one(tx, one) {
+            Ok(()) => {}
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "cannot settle a webhook; it is tried again later");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn settle_one(tx: &mut Tx<'_>, settled: &SettledTry) -> Result<(), StoreError> {
+    let SettledTry { id, tries, ref settlement } = *settled;
     match settlement {
         // What was delivered needs no other try, whoever is at it.
         Settlement::Done => remove(tx, id),

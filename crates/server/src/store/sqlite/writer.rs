@@ -7,6 +7,7 @@ use engine::Timestamp;
 use rusqlite::{CachedStatement, Connection, Params};
 use tokio::sync::oneshot;
 
+use super::super::Lease;
 use super::caches::Caches;
 use super::checkpoint::Checkpointer;
 use super::lanes::Lanes;
@@ -23,6 +24,8 @@ pub(super) struct Tx<'a> {
     pub(super) sealer: &'a Sealer,
     /// The time that the operation was told.
     pub(super) now: Timestamp,
+    /// Until when the first webhook of this operation is leased to whoever asked for it.
+    pub(super) webhook_lease: Option<Lease>,
     /// How many statements have written in this transaction.
     writes: usize,
 }
@@ -178,6 +181,7 @@ impl Writer {
                 caches: &mut self.caches,
                 sealer: &self.sealer,
                 now: self.now,
+                webhook_lease: None,
                 writes: 0,
             };
             match job.run(&mut tx) {
@@ -191,6 +195,7 @@ impl Writer {
             caches: &mut self.caches,
             sealer: &self.sealer,
             now: self.now,
+            webhook_lease: None,
             writes: 0,
         };
         super::config::flush_balances(&mut tx)?;
