@@ -2,6 +2,7 @@
 
 mod board;
 mod kannel;
+mod listener;
 mod sink;
 mod smsc;
 

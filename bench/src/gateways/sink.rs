@@ -1,43 +1,23 @@
 //! The application's end: takes the webhooks that tell of delivered messages.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
+use tokio::net::TcpStream;
 
 use super::board::Board;
+use super::listener::listen;
 
-/// Starts it on a thread of its own, which lives as long as the process.
+/// Starts it.
 ///
 /// # Errors
 /// There is no port or no thread.
 pub(super) fn start(board: Arc<Board>) -> std::io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, accept(listener, board))
-    })?;
-    Ok(address)
+    listen("sink", move |stream| serve(stream, Arc::clone(&board)))
 }
 
-async fn accept(listener: std::net::TcpListener, board: Arc<Board>) -> std::io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let board = Arc::clone(&board);
-        tokio::task::spawn_local(async move {
-            // A connection that breaks has nobody to tell.
-            let _ = serve(stream, &board).await;
-        });
-    }
-}
-
-async fn serve(mut stream: TcpStream, board: &Board) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn serve(mut stream: TcpStream, board: Arc<Board>) -> std::io::Result<()> {
     let mut received = Vec::with_capacity(4096);
     loop {
         if stream.read_buf(&mut received).await? == 0 {

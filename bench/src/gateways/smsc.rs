@@ -1,42 +1,23 @@
 //! An SMSC that takes everything and delivers it at once: the carrier of both gateways.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smpp::{BindResp, Body, ESM_CLASS_RECEIPT, MessageResp, Pdu, ShortMessage, Status, frame};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::listener::listen;
 
-/// Starts it on a thread of its own, which lives as long as the process.
+/// Starts it.
 ///
 /// # Errors
 /// There is no port or no thread.
 pub(super) fn start(board: Arc<Board>) -> std::io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    std::thread::Builder::new().name("smsc".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, accept(listener, board))
-    })?;
-    Ok(address)
-}
-
-async fn accept(listener: std::net::TcpListener, board: Arc<Board>) -> std::io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let board = Arc::clone(&board);
-        tokio::task::spawn_local(async move {
-            // A bind that breaks has nobody to tell.
-            let _ = serve(stream, &board).await;
-        });
-    }
+    listen("smsc", move |stream| serve(stream, Arc::clone(&board)))
 }
 
 /// What one bind needs to remember.
@@ -49,8 +30,7 @@ struct Esme {
     unbound: bool,
 }
 
-async fn serve(mut stream: TcpStream, board: &Board) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn serve(mut stream: TcpStream, board: Arc<Board>) -> std::io::Result<()> {
     let mut esme = Esme::default();
     let mut received = Vec::with_capacity(64 * 1024);
     while !esme.unbound {
@@ -67,7 +47,7 @@ async fn serve(mut stream: TcpStream, board: &Board) -> std::io::Result<()> {
             && let Some(octets) = frame(rest).map_err(|_| std::io::ErrorKind::InvalidData)?
         {
             done += octets.len();
-            esme.handle(Pdu::parse(octets), board);
+            esme.handle(Pdu::parse(octets), &board);
         }
         received.drain(..done);
         esme.tell_what_is_due();
