@@ -10,6 +10,7 @@ use engine::{
     NewVerification, Originator, PhoneNumber, PriceItem, Receipt, Refusal, SecretText, Subject,
     Timestamp, Timing, TypedCode, Unconfirmed, Verdict, VerificationId,
 };
+use tokio::sync::Mutex;
 
 use crate::channels::Channels;
 use crate::clock::{self, Clock};
@@ -106,6 +107,9 @@ pub struct Driver {
     pub quality: Quality,
     /// Where webhooks are brought to their worker.
     pub webhooks: Inlet,
+    /// Held by whoever does what is due: who finds nothing must know that nobody else is still
+    /// between taking something up and sending it off.
+    pub ticking: Mutex<()>,
     /// How long messages wait for a final receipt.
     pub message_lifetime: Duration,
     /// What follows when nobody knows whether a carrier took a message.
@@ -413,6 +417,7 @@ impl Driver {
     /// # Errors
     /// The store fails; the next call does what this one did not.
     pub async fn tick(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let _one_at_a_time = self.ticking.lock().await;
         let now = self.clock.now();
         let woken = self.store.wake(now, TICK_MAX).await?;
         self.carry_out(woken.effects);

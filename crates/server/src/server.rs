@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
@@ -183,6 +183,7 @@ impl Server {
             metrics,
             quality: Quality::default(),
             webhooks: inlet,
+            ticking: Mutex::default(),
             message_lifetime: config.engine.message_lifetime,
             unconfirmed: config.engine.unconfirmed(),
         });
