@@ -4,7 +4,7 @@
 
 mod machines;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign::seal::Sealer;
 use countersign::store::{
@@ -178,7 +178,7 @@ impl Store for LogStore {
         missing()
     }
 
-    fn settle_webhooks(&self, _settled: Vec<SettledTry>) -> Reply<'_, ()> {
+    fn settle_webhooks(&self, _settled: Arc<[SettledTry]>) -> Reply<'_, ()> {
         missing()
     }
 

@@ -36,7 +36,7 @@ where
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        let _ = stream.set_nodelay(true);
         // A connection that breaks has nobody to tell.
         tokio::task::spawn_local(serve(stream));
     }

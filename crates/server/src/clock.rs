@@ -1,6 +1,5 @@
 //! The only file that reads the operating system's clock or draws randomness.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use engine::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Tells the time: the system's clock plus an offset that can only grow.
 ///
@@ -218,48 +217,9 @@ pub fn draw_digits(length: u8) -> Zeroizing<String> {
 }
 
 fn fill_random(bytes: &mut [u8]) {
-    if bytes.len() > DRAWN_AHEAD {
-        return fill_from_system(bytes);
-    }
-    RANDOMNESS.with_borrow_mut(|ahead| ahead.take(bytes));
-}
-
-fn fill_from_system(bytes: &mut [u8]) {
     // To go on would make codes and keys that can be guessed.
     assert!(SystemRandom::new().fill(bytes).is_ok(), "the system has no randomness to give");
 }
-
-thread_local! {
-    static RANDOMNESS: RefCell<DrawnAhead> = RefCell::new(DrawnAhead::new());
-}
-
-/// The system's randomness, drawn ahead: a request takes a few bytes of it many times, and each
-/// time would be a system call. What was taken is wiped.
-struct DrawnAhead {
-    bytes: Zeroizing<[u8; DRAWN_AHEAD]>,
-    taken: usize,
-}
-
-impl DrawnAhead {
-    fn new() -> Self {
-        Self { bytes: Zeroizing::new([0; DRAWN_AHEAD]), taken: DRAWN_AHEAD }
-    }
-
-    fn take(&mut self, to: &mut [u8]) {
-        if self.taken + to.len() > DRAWN_AHEAD {
-            fill_from_system(self.bytes.as_mut_slice());
-            self.taken = 0;
-        }
-        if let Some(from) = self.bytes.get_mut(self.taken..self.taken + to.len()) {
-            to.copy_from_slice(from);
-            from.zeroize();
-            self.taken += to.len();
-        }
-    }
-}
-
-/// Some tens of requests' worth, in bytes.
-const DRAWN_AHEAD: usize = 1024;
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 fn system_time() -> Duration {

@@ -138,7 +138,6 @@ impl Directories {
 
     /// Returns the pseudonyms that starts to a number are counted under.
     pub fn number_keys(&self, number: &PhoneNumber) -> NumberKeys {
-        self.shared.numbers.put(*number);
         let dropped = u32::from(self.shared.config.limits.prefix_drop_digits);
         let key = &self.shared.secrets.pseudonyms;
         NumberKeys {
@@ -191,6 +190,7 @@ impl Directories {
         let _one_at_a_time = self.shared.changing.lock().await;
         let now = self.shared.clock.now();
         let rows = self.shared.store.erase(number.digits(), now).await?;
+        self.shared.numbers.forget(number.digits());
         self.reload().await?;
         Ok(rows)
     }

@@ -22,7 +22,7 @@ use crate::store::{
     StartVerification, Started, Store, StoreError, SubmitReport, VerificationDetails,
 };
 use crate::telemetry::{Label, Metrics};
-use crate::webhooks::{Inlet, Place};
+use crate::webhooks::{Inlet, Seat};
 
 pub use inbound::{InboundMessage, TEXT_CHARS_MAX};
 
@@ -371,17 +371,21 @@ impl Driver {
         receipt: Option<Receipt>,
         call: Option<Call>,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let place = self.webhooks.place(now);
-        let webhook_lease = place.as_ref().map(Place::lease);
-        let lease = lease(now);
-        let report = ReceiptReport { attempt, receipt, call, now, lease, webhook_lease };
-        let mut effects = self.store.receipt(report).await?;
-        fill(place, &mut effects);
+        let driver = Arc::clone(self);
+        let told = finish(async move {
+            let now = driver.clock.now();
+            let seat = driver.webhooks.seat(now);
+            let webhook_lease = seat.as_ref().map(Seat::lease);
+            let lease = lease(now);
+            let report = ReceiptReport { attempt, receipt, call, now, lease, webhook_lease };
+            let effects = driver.store.receipt(report).await?;
+            driver.carry_out_with(seat, effects);
+            Ok::<_, StoreError>(())
+        });
+        told.await?;
         if let Some(receipt) = receipt {
             self.metrics.receipt(&Label::link(link), receipt.status.as_str());
         }
-        self.carry_out(effects);
         Ok(())
     }
 
@@ -399,12 +403,11 @@ impl Driver {
         let driver = Arc::clone(self);
         let told = finish(async move {
             let now = driver.clock.now();
-            let place = driver.webhooks.place(now);
-            let webhook_lease = place.as_ref().map(Place::lease);
+            let seat = driver.webhooks.seat(now);
+            let webhook_lease = seat.as_ref().map(Seat::lease);
             let report = CarrierReceipt { keys, receipt, now, lease: lease(now), webhook_lease };
-            let mut effects = driver.store.carrier_receipt(report).await?;
-            fill(place, &mut effects);
-            driver.carry_out(effects);
+            let effects = driver.store.carrier_receipt(report).await?;
+            driver.carry_out_with(seat, effects);
             Ok::<_, StoreError>(())
         });
         told.await?;
@@ -446,8 +449,21 @@ impl Driver {
         }
     }
 
-    /// Does what an operation left to do, once it is durable.
+    /// Does what an operation left to do, once it is durable. If it leased a webhook, and it leases
+    /// one at most, that takes the seat for which it was leased.
+    fn carry_out_with(self: &Arc<Self>, seat: Option<Seat<'_>>, mut effects: Effects) {
+        if let (Some(seat), Some(job)) = (seat, effects.leased_webhooks.pop()) {
+            seat.fill(job);
+        }
+        self.carry_out(effects);
+    }
+
+    /// Does what an operation left to do that leased no webhook.
     fn carry_out(self: &Arc<Self>, effects: Effects) {
+        debug_assert!(
+            effects.leased_webhooks.is_empty(),
+            "nobody would send it until its lease ends"
+        );
         for attempt in effects.withdrawals {
             self.channels.withdraw(attempt);
         }
@@ -479,13 +495,6 @@ impl Driver {
         let route = route.unwrap_or_default();
         let key = FigureKey { route, link, channel, country, network, grade };
         self.quality.count(self.clock.now(), key, event);
-    }
-}
-
-/// Brings the webhook that an operation has leased to its place; it leases no more than one.
-fn fill(place: Option<Place<'_>>, effects: &mut Effects) {
-    if let (Some(place), Some(job)) = (place, effects.leased_webhooks.pop()) {
-        place.fill(job);
     }
 }
 

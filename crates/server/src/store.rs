@@ -17,6 +17,7 @@ mod webhook;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::sync::Arc;
 
 use engine::{
     AccountId, Amount, AttemptId, Channel, Code, Conversion, Limits, MessageId, MessageRecord,
@@ -106,7 +107,7 @@ pub trait Store: Send + Sync {
     /// failed counts only if it is the one after as many others as it says: once, however often it
     /// is reported, and not if somebody who took the webhook up meanwhile has reported the same
     /// try. One that cannot be read is left alone, for the others' sake.
-    fn settle_webhooks(&self, settled: Vec<SettledTry>) -> Reply<'_, ()>;
+    fn settle_webhooks(&self, settled: Arc<[SettledTry]>) -> Reply<'_, ()>;
 
     /// Lists webhooks that were given up, newest first.
     fn dead_webhooks(&self, limit: usize) -> Reply<'_, Vec<DeadWebhook>>;
@@ -355,6 +356,14 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Adds a webhook: one that is leased, or else one that waits.
+    pub fn tell(&mut self, leased: Option<WebhookJob>) {
+        match leased {
+            Some(job) => self.leased_webhooks.push(job),
+            None => self.webhooks = true,
+        }
+    }
+
     /// Adds what another operation left to do.
     pub fn extend(&mut self, other: Self) {
         self.sends.extend(other.sends);

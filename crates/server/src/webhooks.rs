@@ -11,5 +11,5 @@ pub mod standard;
 mod traffic;
 mod worker;
 
-pub use inlet::{Arrivals, Inlet, Place};
+pub use inlet::{Arrivals, Inlet, Seat};
 pub use worker::Worker;

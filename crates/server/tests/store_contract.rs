@@ -126,6 +126,7 @@ macro_rules! every_story {
             starts::one_is_open_per_account_and_number,
             webhooks::a_given_up_webhook_can_be_put_back_and_tells_when_it_happened,
             webhooks::a_webhook_is_leased_by_the_turn_that_makes_it,
+            webhooks::of_several_webhooks_of_a_turn_the_first_is_leased_and_all_are_settled_at_once,
             webhooks::a_try_counts_once_however_often_it_is_reported,
             webhooks::a_webhook_is_leased_and_tried_again_when_due,
             webhooks::accounts_take_turns_and_a_busy_one_waits,

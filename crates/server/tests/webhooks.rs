@@ -187,6 +187,29 @@ async fn an_endpoint_that_never_answers_delays_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_slow_endpoint_with_the_only_place_is_told_everything() {
+    let mut slow = Receiver::answering_after(Duration::from_millis(700)).await;
+    let stage = Stage::start_with(&[
+        ("COUNTERSIGN_WEBHOOKS__IN_FLIGHT_MAX", "1"),
+        ("COUNTERSIGN_WEBHOOKS__PER_ENDPOINT_MAX", "1"),
+    ])
+    .await;
+    let mut messages = Vec::new();
+    for _ in 0..4 {
+        let message = stage.send(NUMBER, 1, Notify::Url(slow.url("/"))).await;
+        stage.report_delivered(message).await;
+        messages.push(message.part(0));
+    }
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(slow.next().await.param("messageId"));
+    }
+    told.sort();
+    messages.sort();
+    assert_eq!(told, messages);
+}
+
+#[tokio::test]
 async fn an_account_with_many_silent_endpoints_delays_no_other_account() {
     let mut healthy = Receiver::start().await;
     let stage = Stage::start_with(&[

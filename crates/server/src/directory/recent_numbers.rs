@@ -28,12 +28,20 @@ impl RecentNumbers {
         kept.filter(|number| number.digits() == digits)
     }
 
+    /// Drops a number.
+    pub(super) fn forget(&self, digits: u64) {
+        if let Some(place) = self.place(digits) {
+            let mut kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.take_if(|number| number.digits() == digits);
+        }
+    }
+
     fn place(&self, digits: u64) -> Option<&Mutex<Option<PhoneNumber>>> {
         self.0.get(usize::try_from(digits % PLACES).ok()?)
     }
 }
 
-/// As many as are under way in a busy second; a prime, since numbers come in round blocks.
+/// Chosen: as many as are under way in a busy second, and a prime, since numbers come in blocks.
 const PLACES: u64 = 8191;
 
 #[cfg(test)]
@@ -52,9 +60,10 @@ mod tests {
         assert_eq!(numbers.get(number.digits() + PLACES), None, "that is another number");
         let other = PhoneNumber::from_digits(number.digits() + PLACES).unwrap();
         numbers.put(other);
-        assert_eq!(
-            (numbers.get(number.digits()), numbers.get(other.digits())),
-            (None, Some(other))
-        );
+        assert_eq!(numbers.get(number.digits()), None);
+        numbers.forget(number.digits());
+        assert_eq!(numbers.get(other.digits()), Some(other), "that is another number");
+        numbers.forget(other.digits());
+        assert_eq!(numbers.get(other.digits()), None);
     }
 }

@@ -299,7 +299,7 @@ impl Store for SqliteStore {
         self.write_later(claim.now, move |tx| webhooks::claim(tx, claim, &busy))
     }
 
-    fn settle_webhooks(&self, settled: Vec<SettledTry>) -> Reply<'_, ()> {
+    fn settle_webhooks(&self, settled: Arc<[SettledTry]>) -> Reply<'_, ()> {
         self.write_later(UNTIMED, move |tx| webhooks::settle(tx, &settled))
     }
 

@@ -14,28 +14,28 @@ use crate::store::{Lease, WebhookJob};
 
 /// Where webhooks are brought to the worker.
 ///
-/// While nothing waits on the outbox, the turn that makes a webhook leases it to this node, and it
-/// is brought here without being claimed. Once something waits, everything goes by way of the
-/// outbox, which knows whose turn it is.
+/// While nothing waits on the outbox, the receipt that makes a webhook leases it to this node, and
+/// it is brought here without being claimed. Once something waits, no more seats are given, and
+/// everything else goes by way of the outbox, which knows whose turn it is.
 pub struct Inlet {
-    door: Arc<Door>,
-    places: Sender<Leased>,
+    shared: Arc<Shared>,
+    seats: Sender<Leased>,
     lease: Duration,
 }
 
 /// The worker's side of it.
 pub struct Arrivals {
-    door: Arc<Door>,
+    shared: Arc<Shared>,
     brought: Receiver<Leased>,
 }
 
-struct Door {
+struct Shared {
     waiting: Notify,
     is_open: AtomicBool,
 }
 
-/// A place at the worker for one webhook.
-pub struct Place<'a> {
+/// A seat at the worker for one webhook.
+pub struct Seat<'a> {
     permit: Permit<'a, Leased>,
     lease: Lease,
 }
@@ -43,28 +43,28 @@ pub struct Place<'a> {
 impl Inlet {
     /// Makes one for a worker that keeps to these settings.
     pub fn new(settings: &WebhooksConfig) -> (Self, Arrivals) {
-        let (places, brought) = mpsc::channel(PLACES);
-        let door = Arc::new(Door { waiting: Notify::new(), is_open: AtomicBool::new(false) });
-        let inlet = Self { door: Arc::clone(&door), places, lease: lease(settings) };
-        (inlet, Arrivals { door, brought })
+        let (seats, brought) = mpsc::channel(SEATS);
+        let shared = Arc::new(Shared { waiting: Notify::new(), is_open: AtomicBool::new(false) });
+        let inlet = Self { shared: Arc::clone(&shared), seats, lease: lease(settings) };
+        (inlet, Arrivals { shared, brought })
     }
 
     /// Tells that webhooks wait on the outbox.
     pub fn notify(&self) {
-        self.door.waiting.notify_one();
+        self.shared.waiting.notify_one();
     }
 
-    /// Returns a place for a webhook that may come about at `now`, if one is free.
-    pub fn place(&self, now: Timestamp) -> Option<Place<'_>> {
-        if !self.door.is_open.load(Ordering::Acquire) {
+    /// Returns a seat for a webhook that may come about at `now`, if one is free.
+    pub fn seat(&self, now: Timestamp) -> Option<Seat<'_>> {
+        if !self.shared.is_open.load(Ordering::Acquire) {
             return None;
         }
-        let permit = self.places.try_reserve().ok()?;
-        Some(Place { permit, lease: Lease { until: now.after(self.lease) } })
+        let permit = self.seats.try_reserve().ok()?;
+        Some(Seat { permit, lease: Lease { until: now.after(self.lease) } })
     }
 }
 
-impl Place<'_> {
+impl Seat<'_> {
     /// Returns the lease under which the webhook is to be made.
     pub fn lease(&self) -> Lease {
         self.lease
@@ -80,7 +80,7 @@ impl Arrivals {
     /// Waits until webhooks are told of (`None`) or brought.
     pub(super) async fn next(&mut self) -> Option<Leased> {
         tokio::select! {
-            () = self.door.waiting.notified() => None,
+            () = self.shared.waiting.notified() => None,
             Some(leased) = self.brought.recv() => Some(leased),
         }
     }
@@ -92,7 +92,7 @@ impl Arrivals {
 
     /// Says whether the short way may be taken.
     pub(super) fn set_open(&self, is_open: bool) {
-        self.door.is_open.store(is_open, Ordering::Release);
+        self.shared.is_open.store(is_open, Ordering::Release);
     }
 }
 
@@ -106,8 +106,37 @@ pub(super) fn lease(settings: &WebhooksConfig) -> Duration {
     exchange_max(settings) + HELD_MAX
 }
 
-/// How long a webhook may be held back before it is left to the store again.
+/// How long a webhook may be held back before it is left to the store again. Chosen.
 const HELD_MAX: Duration = Duration::from_secs(30);
 
-/// Places for what comes about before the worker looks again.
-const PLACES: usize = 256;
+/// Seats for what comes about before the worker looks again. Chosen: a few hundredths of a second's.
+const SEATS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::super::traffic::tests::leased;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[tokio::test]
+    async fn what_is_brought_arrives_with_its_lease_while_there_are_seats() {
+        let settings = WebhooksConfig::default();
+        let (inlet, mut arrivals) = Inlet::new(&settings);
+        assert!(inlet.seat(NOW).is_none(), "nobody has looked at the outbox yet");
+        arrivals.set_open(true);
+        let mut seats: Vec<Seat<'_>> = std::iter::from_fn(|| inlet.seat(NOW)).collect();
+        assert_eq!(seats.len(), SEATS);
+        seats.pop();
+        let seat = inlet.seat(NOW).unwrap();
+        assert_eq!(seat.lease().until, NOW.after(lease(&settings)));
+        arrivals.set_open(false);
+        assert!(inlet.seat(NOW).is_none(), "something waits");
+        seat.fill(leased(7, 1).job);
+        let arrived = arrivals.next().await.unwrap();
+        assert_eq!((arrived.job.id, arrived.until), (7, NOW.after(lease(&settings))));
+        drop(seats);
+        inlet.notify();
+        assert!(arrivals.next().await.is_none(), "nothing was brought, and something waits");
+    }
+}

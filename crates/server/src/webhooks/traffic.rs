@@ -11,16 +11,16 @@ use crate::store::{Busy, WebhookJob};
 /// Keeps to the limits: so many webhooks at once, so many of them of one account, and so many to
 /// one endpoint.
 ///
-/// What was claimed beyond a limit is held back here, where it takes nobody's place, and its
+/// What arrives beyond a limit is held back here, where it takes nobody's place, and its
 /// endpoint counts as busy until most of that has gone. Accounts take turns, and so do the
 /// endpoints of one account.
 #[derive(Default)]
 pub(super) struct Traffic {
     limits: Limits,
     under_way: HashMap<i64, UnderWay>,
-    /// How many are under way of an account.
+    /// How many of an account have had no answer yet.
     of_account: HashMap<AccountId, usize>,
-    /// How many are under way to an endpoint.
+    /// How many to an endpoint have had no answer yet.
     to_endpoint: HashMap<u64, usize>,
     /// How many of those under way have had no answer yet.
     unanswered: usize,
@@ -41,7 +41,7 @@ struct UnderWay {
     is_answered: bool,
 }
 
-/// How many webhooks are under way at most.
+/// How many webhooks may wait for their answer.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Limits {
     /// In all.
@@ -60,7 +60,7 @@ struct Held {
     last: Option<u64>,
 }
 
-/// A webhook that was claimed, and until when nobody else may send it.
+/// A webhook that is leased to this node, and until when nobody else may send it.
 pub(super) struct Leased {
     pub(super) job: WebhookJob,
     pub(super) until: Timestamp,
@@ -91,7 +91,7 @@ impl Traffic {
         }
     }
 
-    /// Takes in what was claimed, to be handed out by [`Traffic::depart`].
+    /// Takes in what was claimed or brought, to be handed out by [`Traffic::depart`].
     ///
     /// A webhook that is under way already is left out: its lease ran out while it was, because
     /// the clock was moved, and what becomes of it will be settled all the same. One that has been
@@ -217,7 +217,7 @@ fn count_down<K: Eq + Hash>(calls: &mut HashMap<K, usize>, key: K) {
 const UNSETTLED_MAX: usize = 1024;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use engine::{Outcome, VerificationId};
@@ -237,7 +237,7 @@ mod tests {
         Traffic::new(Limits { in_flight, per_account, per_endpoint })
     }
 
-    fn leased(id: i64, endpoint: u64) -> Leased {
+    pub(in crate::webhooks) fn leased(id: i64, endpoint: u64) -> Leased {
         leased_for(ALICE, id, endpoint)
     }
 

@@ -28,7 +28,7 @@ pub struct Worker {
     traffic: Traffic,
     under_way: JoinSet<Ended>,
     /// What has ended and waits to be settled.
-    unsettled: Vec<SettledTry>,
+    unsettled: Vec<(SettledTry, Option<Verdict>)>,
     /// Whether others are being settled. One operation at a time: while it is being written, more
     /// end, and the next one settles all of them.
     is_settling: bool,
@@ -36,6 +36,8 @@ pub struct Worker {
     is_looking: bool,
     /// When to look at the outbox again, if nothing happens before.
     look_at: Timestamp,
+    /// When to look again after the store has failed, whatever happens.
+    rest_until: Timestamp,
     /// Whether something that is due may be waiting there, for want of room.
     has_backlog: bool,
     exchange_max: Duration,
@@ -54,13 +56,16 @@ enum Look {
     Failed(StoreError),
 }
 
+/// What a try is counted as.
+type Verdict = &'static str;
+
 /// What the worker's tasks end with.
 enum Ended {
     /// A look at the outbox.
     Look(Look),
     /// An endpoint has answered, or there was nothing to send.
-    Try(SettledTry),
-    /// These are settled, or cannot be.
+    Try(SettledTry, Option<Verdict>),
+    /// These are settled.
     Settled(Vec<(i64, u32)>),
 }
 
@@ -104,6 +109,7 @@ impl Worker {
             is_settling: false,
             is_looking: false,
             look_at: AT_ONCE,
+            rest_until: AT_ONCE,
             has_backlog: false,
             exchange_max: exchange_max(webhooks),
             lease: lease(webhooks),
@@ -130,7 +136,8 @@ impl Worker {
                     None => self.look_at = AT_ONCE,
                 },
                 Some(ended) = self.under_way.join_next() => self.finish(ended),
-                () = driver.clock.sleep_until(self.look_at), if !self.is_looking => {}
+                () = driver.clock.sleep_until(self.look_at.max(self.rest_until)),
+                    if !self.is_looking => {}
             }
             // Much may have happened by now: one look serves it all.
             while let Some(leased) = self.arrivals.try_next() {
@@ -143,8 +150,9 @@ impl Worker {
         self.arrivals.set_open(false);
         let grace = self.grace;
         let drained = async {
-            while !self.under_way.is_empty() {
-                if let Some(ended) = self.under_way.join_next().await {
+            while let Some(ended) = self.under_way.join_next().await {
+                // What a look finds now is left to the next start.
+                if !matches!(ended, Ok(Ended::Look(_))) {
                     self.finish(ended);
                 }
                 self.settle();
@@ -157,7 +165,7 @@ impl Worker {
 
     /// Begins to look at the outbox, if it is time and there is room for what is found.
     fn look(&mut self, now: Timestamp) {
-        if self.is_looking || self.look_at > now {
+        if self.is_looking || self.look_at.max(self.rest_until) > now {
             return;
         }
         let limit = self.traffic.room().min(CLAIM_MAX);
@@ -197,7 +205,6 @@ impl Worker {
                     self.traffic.arrive(leased);
                 }
                 self.has_backlog = true;
-                self.send_off(now, 0);
                 self.look_at = AT_ONCE;
             }
             Look::Nothing { now, due_at } => {
@@ -209,9 +216,11 @@ impl Worker {
             Look::Failed(error) => {
                 tracing::error!(%error, "cannot take up webhooks");
                 self.has_backlog = true;
-                self.look_at = now.after(TICK);
+                self.rest_until = now.after(TICK);
             }
         }
+        // Whatever it has found, nobody else wants the last place now.
+        self.send_off(now, 0);
     }
 
     /// Sends what may be sent, but leaves so many places free.
@@ -220,7 +229,10 @@ impl Worker {
             && let Some(job) = self.traffic.depart(now.after(self.exchange_max))
         {
             let tries = Arc::clone(&self.tries);
-            self.under_way.spawn(async move { Ended::Try(tries.make(job).await) });
+            self.under_way.spawn(async move {
+                let (settled, verdict) = tries.make(job).await;
+                Ended::Try(settled, verdict)
+            });
         }
     }
 
@@ -231,11 +243,14 @@ impl Worker {
         }
         self.is_settling = true;
         let count = self.unsettled.len().min(SETTLED_MAX);
-        let settled: Vec<SettledTry> = self.unsettled.drain(..count).collect();
-        let store = Arc::clone(&self.tries.driver.store);
+        let (settled, verdicts): (Vec<_>, Vec<_>) = self.unsettled.drain(..count).unzip();
+        let driver = Arc::clone(&self.tries.driver);
         self.under_way.spawn(async move {
             let which = settled.iter().map(|one| (one.id, one.tries)).collect();
-            settle(&*store, settled).await;
+            settle(&*driver.store, settled.into()).await;
+            for verdict in verdicts.into_iter().flatten() {
+                driver.metrics.webhook(verdict);
+            }
             Ended::Settled(which)
         });
     }
@@ -243,14 +258,18 @@ impl Worker {
     fn finish(&mut self, ended: Result<Ended, JoinError>) {
         match ended {
             Ok(Ended::Look(found)) => return self.looked(found),
-            Ok(Ended::Try(settled)) => {
+            Ok(Ended::Try(settled, verdict)) => {
                 self.traffic.answer(settled.id, settled.tries);
-                self.unsettled.push(settled);
+                self.unsettled.push((settled, verdict));
             }
             Ok(Ended::Settled(which)) => {
                 self.is_settling = false;
+                let had_room = self.traffic.room() > 0;
                 for (id, tries) in which {
                     self.traffic.finish(id, tries);
+                }
+                if had_room {
+                    return;
                 }
             }
             // The state is on disk, and a clean start from it is the recovery that is tested.
@@ -265,8 +284,8 @@ impl Worker {
 }
 
 impl Tries {
-    /// Tries to deliver a webhook once; answers what became of it.
-    async fn make(&self, job: WebhookJob) -> SettledTry {
+    /// Tries to deliver a webhook once; answers what became of it, and what to count it as.
+    async fn make(&self, job: WebhookJob) -> (SettledTry, Option<Verdict>) {
         let stopwatch = Stopwatch::start();
         let directory = self.driver.directories.current();
         let rendered = render(&job, &directory, self.driver.clock.now());
@@ -289,10 +308,7 @@ impl Tries {
                 (self.dead("the account has no key to sign it with"), Some("dead"))
             }
         };
-        if let Some(verdict) = verdict {
-            self.driver.metrics.webhook(verdict);
-        }
-        SettledTry { id: job.id, tries: job.tries, settlement }
+        (SettledTry { id: job.id, tries: job.tries, settlement }, verdict)
     }
 
     fn judge(&self, job: &WebhookJob, result: DeliveryResult) -> Settlement {
@@ -336,16 +352,20 @@ impl Tries {
     }
 }
 
-/// Settles webhooks, more than once if the store is busy. If that fails, their leases are what
-/// keeps them from being sent again at once.
-async fn settle(store: &dyn Store, settled: Vec<SettledTry>) {
-    for tries_left in (0..SETTLE_TRIES).rev() {
-        let Err(error) = store.settle_webhooks(settled.clone()).await else { return };
-        if tries_left == 0 {
-            tracing::error!(count = settled.len(), %error, "cannot settle webhooks");
-            return;
+/// Settles webhooks, however often the store has to be asked: to give up would send all of them
+/// again. Meanwhile so many wait that no more are sent.
+async fn settle(store: &dyn Store, settled: Arc<[SettledTry]>) {
+    while let Err(error) = store.settle_webhooks(Arc::clone(&settled)).await {
+        match error {
+            StoreError::Busy { .. } | StoreError::Unavailable(_) => {
+                tracing::warn!(count = settled.len(), %error, "cannot settle webhooks yet");
+                tokio::time::sleep(SETTLE_RETRY).await;
+            }
+            StoreError::Stopped | StoreError::Corrupt { .. } => {
+                tracing::error!(count = settled.len(), %error, "cannot settle webhooks");
+                return;
+            }
         }
-        tokio::time::sleep(SETTLE_RETRY).await;
     }
 }
 
@@ -381,11 +401,12 @@ fn name(job: &WebhookJob) -> String {
     }
 }
 
-/// How many webhooks are taken up at once: more than come about in one commit, so that a look
-/// catches up with them, and few enough that what is held back for one endpoint stays small.
+/// How many webhooks are taken up at once. Chosen: with a quarter of it, the looks did not keep up
+/// with the receipts of a server under full load; as one operation it makes a start wait for some
+/// milliseconds at most.
 const CLAIM_MAX: usize = 256;
 
-/// How many may be held back before everything goes by way of the outbox: as many as a claim.
+/// How many may be held back before no more seats are given: as many as a look takes up.
 const HELD_BACK_MAX: usize = CLAIM_MAX;
 
 /// Before any time that the clock tells.
@@ -394,8 +415,7 @@ const AT_ONCE: Timestamp = Timestamp::from_millis(0);
 /// How late a webhook may be of which nothing has told the worker, such as one that is replayed.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How many are settled in one operation: few enough that no start has to wait for it.
+/// How many are settled in one operation. Chosen as [`CLAIM_MAX`].
 const SETTLED_MAX: usize = 256;
 
-const SETTLE_TRIES: u32 = 3;
 const SETTLE_RETRY: Duration = Duration::from_secs(1);

@@ -314,7 +314,7 @@ impl Bench {
 
     /// A try to deliver a webhook, after so many others, has ended.
     pub(crate) async fn settle(&self, id: i64, tries: u32, settlement: Settlement) {
-        self.store().settle_webhooks(vec![SettledTry { id, tries, settlement }]).await.unwrap();
+        self.store().settle_webhooks([SettledTry { id, tries, settlement }].into()).await.unwrap();
     }
 
     pub(crate) async fn record(&self, id: VerificationId) -> VerificationRecord {

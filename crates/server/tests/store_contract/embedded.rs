@@ -207,7 +207,7 @@ fn a_flood_of_bookkeeping_delays_a_start_by_no_more_than_a_batch() {
     gate.close(store.as_ref());
     let settle = |id| {
         let settled = SettledTry { id, tries: 0, settlement: Settlement::Done };
-        store.settle_webhooks(vec![settled])
+        store.settle_webhooks([settled].into())
     };
     let flood: Vec<_> = (0..100).map(settle).collect();
     let one_more = runtime.block_on(settle(100));

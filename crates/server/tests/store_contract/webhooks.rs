@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use countersign::store::{Busy, Notify, Settlement, WebhookEvent, WebhookJob, WebhookSubject};
+use countersign::store::{
+    Busy, Notify, SettledTry, Settlement, WebhookEvent, WebhookJob, WebhookSubject,
+};
 use engine::{Outcome, ReceiptStatus, SubmitOutcome};
 
 use crate::bench::{ALICE, BOB, Bench, LEASE, NUMBER, attempt_of, message_of};
@@ -60,6 +62,29 @@ pub(crate) async fn a_webhook_is_leased_by_the_turn_that_makes_it(mut bench: Ben
     assert_eq!((again.id, again.tries), (leased.id, 0), "the dead process's lease is released");
     settle(&bench, &leased, Settlement::Done).await;
     assert_eq!(bench.store().next_due().await.unwrap().webhook, None);
+}
+
+pub(crate) async fn of_several_webhooks_of_a_turn_the_first_is_leased_and_all_are_settled_at_once(
+    mut bench: Bench,
+) {
+    let id = bench.send(ALICE, NUMBER).await;
+    bench.submitted(attempt_of(id), SubmitOutcome::Accepted).await;
+    let lease = Some(bench.lease());
+    let effects = bench.receipt_under(attempt_of(id), ReceiptStatus::Delivered, lease).await;
+    let claimed = bench.claim_webhooks().await;
+    assert!(effects.webhooks, "the other part's waits");
+    let jobs: Vec<&WebhookJob> = effects.leased_webhooks.iter().chain(&claimed).collect();
+    assert_eq!(jobs.len(), 2);
+    let gone = SettledTry { id: 1 << 40, tries: 0, settlement: Settlement::Done };
+    let done = |job: &&WebhookJob| SettledTry {
+        id: job.id,
+        tries: job.tries,
+        settlement: Settlement::Done,
+    };
+    let settled = std::iter::once(gone).chain(jobs.iter().map(done)).collect();
+    bench.store().settle_webhooks(settled).await.unwrap();
+    bench.pass(1000);
+    assert!(bench.claim_webhooks().await.is_empty());
 }
 
 pub(crate) async fn a_try_counts_once_however_often_it_is_reported(mut bench: Bench) {

@@ -366,20 +366,14 @@ fn carry_out_verification(
             Output::Charge { amount } => {
                 charge(tx, record.account, amount, Subject::Verification(record.id))?;
             }
-            Output::Notify(notice) => {
-                if let Notice::Outcome(outcome) = notice {
-                    effects.outcomes.push(outcome);
-                }
+            Output::Notify(Notice::Outcome(outcome)) => {
+                effects.outcomes.push(outcome);
                 if loaded.details.notify {
-                    let subject = Subject::Verification(record.id);
-                    match webhooks::insert(tx, record.account, None, subject, notice, 0)? {
-                        Some(leased) => {
-                            effects.leased_webhooks.extend(leased.of_verification(loaded));
-                        }
-                        None => effects.webhooks = true,
-                    }
+                    effects.tell(webhooks::insert_outcome(tx, loaded, outcome)?);
                 }
             }
+            // The account hears of the outcome only.
+            Output::Notify(Notice::Receipt(_)) => {}
         }
     }
     Ok(effects)
@@ -406,20 +400,18 @@ fn carry_out_message(
             Output::Charge { amount } => {
                 charge(tx, record.account, amount, Subject::Message(record.id))?;
             }
-            Output::Notify(notice) => {
+            Output::Notify(Notice::Receipt(receipt)) => {
                 let url = match &loaded.details.notify {
                     Notify::Nobody => continue,
                     Notify::Account => None,
                     Notify::Url(url) => Some(url.as_str()),
                 };
                 for part in 0..record.parts {
-                    let subject = Subject::Message(record.id);
-                    match webhooks::insert(tx, record.account, url, subject, notice, part)? {
-                        Some(leased) => effects.leased_webhooks.extend(leased.of_message(loaded)),
-                        None => effects.webhooks = true,
-                    }
+                    effects.tell(webhooks::insert_receipt(tx, loaded, url, receipt, part)?);
                 }
             }
+            // A message has none.
+            Output::Notify(Notice::Outcome(_)) => {}
         }
     }
     Ok(effects)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{AccountId, MessageId, Notice, Outcome, Receipt, Subject, Timestamp};
+use engine::{AccountId, MessageId, Outcome, Receipt, Subject, Timestamp};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
@@ -28,64 +28,45 @@ enum NoticeRow {
     Inbound,
 }
 
-/// A webhook that was put on the outbox for whoever leased it at once.
-pub(super) struct LeasedWebhook<'a> {
-    id: i64,
-    account: AccountId,
-    endpoint: u64,
-    url: Option<&'a str>,
-    notice: Notice,
-    part: u8,
-    at: Timestamp,
-}
-
-impl LeasedWebhook<'_> {
-    /// Returns what is to be told of a message; a message has no outcome.
-    pub(super) fn of_message(self, loaded: &LoadedMessage) -> Option<WebhookJob> {
-        let Notice::Receipt(receipt) = self.notice else { return None };
-        let (part, at) = (self.part, self.at);
-        let message = Box::new(loaded.view());
-        Some(self.job(WebhookEvent::Receipt { message, part, receipt, at }))
-    }
-
-    /// Returns what is to be told of a verification, which is only ever its outcome.
-    pub(super) fn of_verification(self, loaded: &LoadedVerification) -> Option<WebhookJob> {
-        let Notice::Outcome(outcome) = self.notice else { return None };
-        let at = self.at;
-        let verification = Box::new(loaded.view());
-        Some(self.job(WebhookEvent::Outcome { verification, outcome, at }))
-    }
-
-    fn job(self, event: WebhookEvent) -> WebhookJob {
-        WebhookJob {
-            id: self.id,
-            account: self.account,
-            endpoint: self.endpoint,
-            url: self.url.map(str::to_owned),
-            created_at: self.at,
-            tries: 0,
-            event,
-        }
-    }
-}
-
-/// Puts a notice on the outbox. The first of an operation is leased to whoever asked for it.
-pub(super) fn insert<'a>(
+/// Puts a receipt of a part of a message on the outbox. The first webhook of an operation is leased
+/// to whoever asked for that, and returned.
+pub(super) fn insert_receipt(
     tx: &mut Tx<'_>,
-    account: AccountId,
-    url: Option<&'a str>,
-    subject: Subject,
-    notice: Notice,
+    loaded: &LoadedMessage,
+    url: Option<&str>,
+    receipt: Receipt,
     part: u8,
-) -> Result<Option<LeasedWebhook<'a>>, StoreError> {
-    let row = match notice {
-        Notice::Outcome(outcome) => NoticeRow::Outcome(outcome),
-        Notice::Receipt(receipt) => NoticeRow::Receipt(receipt),
-    };
+) -> Result<Option<WebhookJob>, StoreError> {
+    let record = loaded.machine.record();
+    let (account, subject) = (record.account, Subject::Message(record.id));
+    let notice = NoticeRow::Receipt(receipt);
     let lease = tx.webhook_lease.take();
-    let (id, endpoint) = insert_row(tx, account, url, subject, row, part, lease)?;
+    let (id, endpoint) = insert_row(tx, account, url, subject, notice, part, lease)?;
+    let (at, url) = (tx.now, url.map(str::to_owned));
+    Ok(lease.map(|_| {
+        let message = Box::new(loaded.view());
+        let event = WebhookEvent::Receipt { message, part, receipt, at };
+        WebhookJob { id, account, endpoint, url, created_at: at, tries: 0, event }
+    }))
+}
+
+/// Puts the outcome of a verification on the outbox, as [`insert_receipt`] does a receipt.
+pub(super) fn insert_outcome(
+    tx: &mut Tx<'_>,
+    loaded: &LoadedVerification,
+    outcome: Outcome,
+) -> Result<Option<WebhookJob>, StoreError> {
+    let record = loaded.machine.record();
+    let (account, subject) = (record.account, Subject::Verification(record.id));
+    let notice = NoticeRow::Outcome(outcome);
+    let lease = tx.webhook_lease.take();
+    let (id, endpoint) = insert_row(tx, account, None, subject, notice, 0, lease)?;
     let at = tx.now;
-    Ok(lease.map(|_| LeasedWebhook { id, account, endpoint, url, notice, part, at }))
+    Ok(lease.map(|_| {
+        let verification = Box::new(loaded.view());
+        let event = WebhookEvent::Outcome { verification, outcome, at };
+        WebhookJob { id, account, endpoint, url: None, created_at: at, tries: 0, event }
+    }))
 }
 
 /// Puts a message from a handset on the outbox.
