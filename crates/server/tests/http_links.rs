@@ -15,6 +15,7 @@ mod tls;
 use std::time::Duration;
 
 use carrier::{NUMBER, Stage, answer};
+use countersign::channels::ErrorKind;
 use engine::{ErrorCode, ReceiptStatus};
 use receiver::Receiver;
 use reqwest::StatusCode;
@@ -283,7 +284,8 @@ async fn the_breaker_opens_after_failures_in_a_row_and_closes_after_one_success(
     stage.wait_until(|| link.ready().is_err()).await;
     assert_eq!(link.ready(), Err("its breaker is open".to_owned()));
     assert_eq!(link.state().standing.as_str(), "down");
-    assert_eq!(link.state().last_error.as_deref(), Some("it answered 503"));
+    let error = link.state().last_error.unwrap();
+    assert_eq!((error.kind, error.text.as_str()), (ErrorKind::Declined, "it answered 503"));
     carrier.assert_quiet().await;
 
     carrier.will_keep_answering(202);

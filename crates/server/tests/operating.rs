@@ -9,6 +9,8 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -169,6 +171,7 @@ async fn a_link_that_is_down_is_told_of_passed_over_and_can_be_taken_out() {
     let dir = tempfile::tempdir().unwrap();
     let (file, password) = (dir.path().join("countersign.toml"), dir.path().join("password"));
     std::fs::write(&password, "secret").unwrap();
+    std::fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
     let dead = format!(
         "[link.dead]\nkind = 'smpp'\nhosts = ['127.0.0.1:1']\nsystem_id = 'us'\n\
          password_file = '{}'\n[route.all]\nlinks = ['dead', 'sandbox']",

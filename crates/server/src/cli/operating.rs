@@ -152,7 +152,8 @@ pub(super) const RELOAD_EXAMPLE: &str = "\
 Example:
   countersign reload
 
-Links and routes take effect at once; links whose settings are the same are left alone.";
+Links and routes take effect at once. Links whose settings are the same are left alone, but one \
+whose credentials are refused reads them from their files again.";
 
 const ROUTE_SET_EXAMPLE: &str = "\
 Examples:

@@ -72,6 +72,8 @@ struct State {
     delivered: HashMap<u32, oneshot::Sender<Status>>,
     sequence: u32,
     last_id: u64,
+    /// What the next binds are declined with.
+    declines: VecDeque<Status>,
     binds_refused: usize,
     unbinds: usize,
 }
@@ -101,6 +103,11 @@ impl Smsc {
     /// Answers the next submits so, and those after as usual.
     pub(crate) fn will_answer(&self, answers: &[Answer]) {
         self.state().next.extend(answers);
+    }
+
+    /// Declines the next binds so.
+    pub(crate) fn will_decline(&self, statuses: &[Status]) {
+        self.state().declines.extend(statuses);
     }
 
     /// Waits for the next submit.
@@ -313,7 +320,10 @@ fn handle(
         Body::Bind(bind) => {
             let mut state = shared.state();
             let resp = BindResp { system_id: "SMSC".to_owned(), ..BindResp::default() };
-            if bind.password.reveal() == shared.password {
+            if let Some(status) = state.declines.pop_front() {
+                state.binds_refused += 1;
+                answer(status, Body::BindResp(bind.kind, BindResp::default()));
+            } else if bind.password.reveal() == shared.password {
                 state.connections[connection].kind = Some(bind.kind);
                 answer(Status::ROK, Body::BindResp(bind.kind, resp));
             } else {

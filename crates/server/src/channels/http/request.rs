@@ -39,7 +39,7 @@ pub(super) fn own_id(attempt: AttemptId, secrets: &ServerSecrets) -> String {
 impl Requests {
     pub(super) fn open(link: &str, config: &HttpConfig) -> Result<Self, String> {
         let read = |path: &std::path::PathBuf| {
-            let text = read_private(path).map_err(|error| error.to_string())?;
+            let text = read_private(path).map_err(|error| error.told())?;
             Ok::<_, String>(Zeroizing::new(text.trim().to_owned()))
         };
         let password = config.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
