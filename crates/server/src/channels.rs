@@ -11,6 +11,7 @@ pub mod sip;
 pub mod smpp;
 pub mod start;
 pub mod switchboard;
+mod trust;
 
 use std::future::Future;
 use std::pin::Pin;
