@@ -121,7 +121,16 @@ async fn figures_tell_what_became_of_attempts_and_survive_a_restart() {
     let each = server.admin_get("/stats?each=true&since=600").await;
     assert!(each["items"][0]["at"].as_str().unwrap().ends_with(":00:00.000Z"), "{each}");
     assert_eq!(server.admin_get("/links/sandbox").await["today"].as_u64(), Some(attempts(&stats)));
-    for wrong in ["/stats?by=moon", "/stats?period=year", "/stats?since=tomorrow", "/stats?x=1"] {
+    let together = server.admin_get("/stats?by=route,country,network&period=minute").await;
+    assert_eq!(together["by"], "route,country,network");
+    assert!(together["items"][0]["name"].as_str().unwrap().contains("/GB/"), "{together}");
+    for wrong in [
+        "/stats?by=moon",
+        "/stats?by=link,link",
+        "/stats?period=year",
+        "/stats?since=tomorrow",
+        "/stats?x=1",
+    ] {
         let (status, _) = server.admin(Method::GET, wrong, Value::Null).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
     }

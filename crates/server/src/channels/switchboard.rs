@@ -308,7 +308,7 @@ async fn recall(driver: &Driver, gates: &[Arc<Gate>]) -> Result<(), StoreError> 
     driver.quality.flush(driver.store.as_ref()).await?;
     let today = FigureQuery {
         period: Period::Day,
-        by: FiguresBy::Link,
+        by: vec![FiguresBy::Link],
         each: false,
         since: Period::Day.begin(now),
         limit: LINKS_ASKED_FOR,

@@ -107,7 +107,7 @@ impl RouteCommand {
 /// Shows what became of attempts.
 #[derive(Args)]
 pub(super) struct Stats {
-    /// What to sum up by: route, link, country or network.
+    /// What to sum up by: route, link, country or network, or several with commas between them.
     #[arg(long, default_value = "route")]
     by: String,
     /// From the figures of each minute, hour or day.
@@ -142,6 +142,7 @@ pub(super) const STATS_EXAMPLE: &str = "\
 Examples:
   countersign stats
   countersign stats --by country --period day
+  countersign stats --by route,country,network
   countersign stats --by link --period minute --since 600 --each
 
 WAIT is the median time from the hand-over to the final receipt. What RECEIPTS says is what
