@@ -74,6 +74,7 @@ struct State {
     last_id: u64,
     /// What the next binds are declined with.
     declines: VecDeque<Status>,
+    has_one_bind: bool,
     binds_refused: usize,
     unbinds: usize,
 }
@@ -103,6 +104,11 @@ impl Smsc {
     /// Answers the next submits so, and those after as usual.
     pub(crate) fn will_answer(&self, answers: &[Answer]) {
         self.state().next.extend(answers);
+    }
+
+    /// Takes one bind at a time from now on.
+    pub(crate) fn will_take_one_bind(&self) {
+        self.state().has_one_bind = true;
     }
 
     /// Declines the next binds so.
@@ -319,8 +325,11 @@ fn handle(
     match pdu.body {
         Body::Bind(bind) => {
             let mut state = shared.state();
+            let is_bound = state.connections.iter().any(|connection| connection.kind.is_some());
             let resp = BindResp { system_id: "SMSC".to_owned(), ..BindResp::default() };
-            if let Some(status) = state.declines.pop_front() {
+            let declined = state.declines.pop_front();
+            let declined = declined.or((state.has_one_bind && is_bound).then_some(Status::RALYBND));
+            if let Some(status) = declined {
                 state.binds_refused += 1;
                 answer(status, Body::BindResp(bind.kind, BindResp::default()));
             } else if bind.password.reveal() == shared.password {

@@ -63,6 +63,8 @@ impl Stage {
         let config = configuration(&dir, links, password, 0o600);
         let server = Server::start_with(config, true, Arc::new(Metrics::new())).await.unwrap();
         let app = Arc::clone(server.app());
+        let path = dir.path().join("countersign.toml");
+        app.switchboard.read_with(Box::new(move || Config::load(Some(&path), [("", ""); 0])));
         let url = format!("http://{}", server.address().unwrap());
         let (stop, stopped) = watch::channel(false);
         let done = tokio::spawn(server.run(stopped));
@@ -89,6 +91,12 @@ impl Stage {
     /// Tells the server to stop, and lets it go on with that.
     pub(crate) fn ask_to_stop(&self) {
         self.stop.send(true).unwrap();
+    }
+
+    /// Reads links with other settings, as an operator would have them read.
+    pub(crate) async fn reload(&self, links: &[LinkTo<'_>]) {
+        configuration(&self.dir, links, PASSWORD, 0o600);
+        self.app.switchboard.reload(&self.app.driver).await.unwrap();
     }
 
     pub(crate) fn app(&self) -> &Arc<App> {

@@ -197,7 +197,7 @@ impl Callbacks {
         let field = |name: &Option<String>| callback.field(item, name.as_ref());
         let number: Option<u64> = field(&rules.to).and_then(|text| {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-            digits.trim_start_matches("00").parse().ok()
+            digits.parse().ok()
         });
         // Ours first: whatever becomes of the answer, it is known by that name, and a report that
         // comes before the answer waits under its first name.
