@@ -135,6 +135,32 @@ async fn what_was_accepted_waits_for_a_link_that_a_reload_takes_away_for_a_while
 }
 
 #[tokio::test]
+async fn reloads_under_load_lose_nothing_and_send_nothing_twice() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let files = [
+        vec![link("a", "per_s = 1000")],
+        vec![link("b", "")],
+        vec![link("b", ""), link("c", ""), "[route.r]\nlinks = ['c', 'b']\n".into()],
+        vec![link("a", ""), "[route.r]\nlinks = ['a']\n".into()],
+    ];
+    let mut sent = Vec::new();
+    for file in files.iter().cycle().take(20) {
+        for _ in 0..8 {
+            sent.push(stage.send(NUMBER + u64::try_from(sent.len()).unwrap()).await);
+        }
+        stage.write(file);
+        stage.reload().await.unwrap();
+    }
+    for id in &sent {
+        assert_eq!(stage.submitted(*id).await.record.status, MessageStatus::Submitted);
+    }
+    let carriers = stage.carriers.lock().unwrap();
+    assert!(carriers.len() > 20, "links came and went");
+    let handed: usize = carriers.iter().map(|(_, carrier)| carrier.handed()).sum();
+    assert_eq!(handed, sent.len());
+}
+
+#[tokio::test]
 async fn a_link_that_a_route_names_and_that_is_gone_is_told_of() {
     let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
     let links = vec!["a".to_owned(), "b".to_owned()];
@@ -496,6 +522,7 @@ fn read_in(dir: &Path) -> Result<Config, countersign::config::ConfigMistakes> {
     let variables = [
         ("COUNTERSIGN_DATA__DIR", data.to_str().unwrap()),
         ("COUNTERSIGN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("COUNTERSIGN_LIMITS__ACCOUNT_PER_S", "1000"),
     ];
     Config::load(Some(&dir.join("countersign.toml")), variables)
 }
