@@ -260,14 +260,18 @@ pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), Store
     postpone(driver, job, TriedLinks { tried: false, ..TriedLinks::so_far(job) }).await
 }
 
-/// Tries again when a link can, or in a moment.
+/// Tries again when a link can, or in a moment. Those that were sent away together come back each
+/// in its own time: a carrier that takes two a second would send all but one away again.
 async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result<(), StoreError> {
     let waited = driver.clock.now().since(job.queued_at);
     let wait = match passage.retry_after {
-        None => backoff(job.tries, waited),
+        None => clock::jittered(backoff(job.tries, waited)),
         Some(wait) if passage.is_wanted => wait.clamp(RETRY_SOON, WANTED_MAX),
         // A carrier that is busy for minutes is not asked every second.
-        Some(wait) => wait.max(waited / 8).clamp(RETRY_SOON, RETRY_MAX),
+        Some(wait) => {
+            let wait = wait.max(waited / 8).clamp(RETRY_SOON, RETRY_MAX);
+            wait + clock::up_to(wait / 2)
+        }
     };
     let postponement = Postponement {
         attempt: job.attempt,

@@ -73,7 +73,7 @@ impl Bind {
                     wait
                 }
             };
-            if self.rest(jittered(wait)).await {
+            if self.rest(clock::jittered(wait)).await {
                 break;
             }
         }
@@ -222,13 +222,6 @@ fn is_for_operator(status: Status, declined: &mut u32) -> bool {
     *declined >= DECLINED_MAX
 }
 
-/// Somewhere between half of a pause and all of it, so that links that were lost together do not
-/// come back together.
-fn jittered(pause: Duration) -> Duration {
-    let half = u32::try_from(pause.as_millis() / 2).unwrap_or(u32::MAX);
-    Duration::from_millis(u64::from(half) + u64::from(clock::uniform_below(half + 1)))
-}
-
 /// The pauses between two tries, which double.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
@@ -246,14 +239,6 @@ const DELIVERIES_MAX: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pause_is_between_half_of_itself_and_itself() {
-        for _ in 0..1000 {
-            let pause = jittered(PAUSE_MAX);
-            assert!((PAUSE_MAX / 2..=PAUSE_MAX).contains(&pause), "{pause:?}");
-        }
-    }
 
     #[test]
     fn wrong_credentials_are_for_the_operator_at_once_and_other_refusals_if_they_persist() {
