@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from suite import (  # noqa: E402
-    calls, chaos, guide, kannel, smpp, speech, textmagic, vonage, xml_answers,
+    calls, chaos, guide, jasmin, kannel, smpp, speech, textmagic, vonage, xml_answers,
 )
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
@@ -62,6 +62,7 @@ SMSCS = [
 
 # What stands behind the server in the stories of HTTP links.
 KANNEL = "Kannel 1.4.5 (Debian)"
+JASMIN = "Jasmin 0.11.0 (PyPI)"
 
 
 def arguments():
@@ -164,6 +165,19 @@ def play_kannel(stories, binary, who):
                 kannel.tell_all(stories, who, gateway, server, receiver)
 
 
+def play_jasmin(stories, packages, binary, who):
+    """Plays the stories of HTTP links with Jasmin behind the server, and an SMSC behind Jasmin."""
+    with stories.watch(who, "Jasmin gets through its stories"):
+        # Jasmin loses or delays receipts that come before it has noted its own answer.
+        hello = smpp.hello({"ids": "same", "receipts": "text", "receipt_after_ms": 1000})
+        command, environment = command_of(packages, "smsc-js", ["smsc_js.js"])
+        with Driver(command, environment, hello) as smsc, Receiver() as receiver:
+            smsc.call("listen")
+            with jasmin.Jasmin(packages.python("jasmin"), hello) as gateway:
+                with server_of(stories, binary, jasmin.configuration(gateway)) as server:
+                    jasmin.tell_all(stories, who, gateway, smsc, server, receiver)
+
+
 def play_call(stories, packages, binary, who, package_set, script):
     """Plays the story of a call: an official client in front, a real phone behind."""
     with stories.watch(who, "the phone gets through its story"):
@@ -210,6 +224,8 @@ def main():
             play_smpp(stories, packages, asked.binary, *smsc)
     if asked.only in KANNEL:
         play_kannel(stories, asked.binary, KANNEL)
+    if asked.only in JASMIN:
+        play_jasmin(stories, packages, asked.binary, JASMIN)
     if asked.only in CALLER[0]:
         play_call(stories, packages, asked.binary, *CALLER)
     if asked.only in CHAOS:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: PHP, Ruby, Node and their parts for the
 # interop suite; a voice, a phone, a proxy and a player of scenarios for the tests of calls; an
-# SMS gateway.
+# SMS gateway; what another gateway keeps its messages in; a compiler for the fuzzer.
 # With the argument `voice`, only the voice, which is all that the server itself can use.
 set -eu
 
@@ -20,6 +20,10 @@ if [ "${1:-all}" != voice ]; then
     ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1 || missing="$missing kamailio-tls-modules"
     [ -x /usr/sbin/bearerbox ] || missing="$missing kannel"
     [ -x /usr/lib/kannel/test/fakesmsc ] || missing="$missing kannel-extras"
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
+    command -v redis-server >/dev/null || missing="$missing redis-server"
+    # The fuzzer's driver is written in C++.
+    command -v c++ >/dev/null || missing="$missing g++"
     command -v openssl >/dev/null || missing="$missing openssl"
 fi
 command -v espeak-ng >/dev/null || missing="$missing espeak-ng"

@@ -7,7 +7,9 @@ mod sink;
 mod smsc;
 
 use std::cell::RefCell;
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,6 +104,7 @@ impl Bench {
         let file = dir.join("countersign.toml");
         let password = dir.join("smsc.password");
         std::fs::write(&password, "bench")?;
+        std::fs::set_permissions(&password, Permissions::from_mode(0o600))?;
         std::fs::write(&file, configuration(smsc, &password))?;
         let file = file.display().to_string();
         let arguments = ["serve", "--sandbox", "--demo-account", "--config", &file];

@@ -17,6 +17,7 @@ answerCalls((hello) => {
   const parts = new Map();
   const sessions = new Set();
   const counts = { binds: 0, submits: 0, throttled: 0, unanswered_receipts: 0 };
+  const receiptAfterMs = hello.receipt_after_ms || RECEIPT_AFTER_MS;
   let toThrottle = 0;
   let identifiers = 1;
 
@@ -91,14 +92,14 @@ answerCalls((hello) => {
     const answer = () => session.send(pdu.response({ message_id: name.answer }));
     if (to.endsWith(RECEIPT_FIRST)) {
       receipt(session, pdu, name);
-      setTimeout(answer, RECEIPT_AFTER_MS * 4);
+  setTimeout(answer, receiptAfterMs * 4);
       return;
     }
     answer();
     if (!(pdu.registered_delivery & 1)) return;
-    setTimeout(() => receipt(session, pdu, name), RECEIPT_AFTER_MS);
+    setTimeout(() => receipt(session, pdu, name), receiptAfterMs);
     if (to.endsWith(RECEIPT_TWICE)) {
-      setTimeout(() => receipt(session, pdu, name), RECEIPT_AFTER_MS * 2);
+      setTimeout(() => receipt(session, pdu, name), receiptAfterMs * 2);
     }
   }
 

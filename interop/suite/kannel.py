@@ -160,8 +160,8 @@ def tell_all(stories, who, kannel, server, receiver):
     """Tells every story."""
     server.set_account(dlr_url=receiver.url, dlr_method="get", dlr_signed=False)
     with stories.tell(who, "a 2FA message reaches the SMSC, and its receipt the webhook"):
-        message_id = _send(server, "12015550110", "4811")
-        got = _wait(lambda: kannel.texts("12015550110"))
+        message_id = send(server, "12015550110", "4811")
+        got = wait(lambda: kannel.texts("12015550110"))
         expect(got and "4811" in got[0], "the PIN arrives", kannel.last_words())
         told = receiver.wait_for(message_id)
         expect(told, "the delivered receipt comes", [receiver.requests, kannel.last_words()])
@@ -170,13 +170,14 @@ def tell_all(stories, who, kannel, server, receiver):
     ]:
         with stories.tell(who, f"separators, quotes and escapes arrive as they are, in {alphabet}"):
             server.put_template(re.sub(r"\d{4}", "${pin}", text))
-            message_id = _send(server, digits, re.search(r"\d{4}", text)[0])
-            got = _wait(lambda number=digits: kannel.texts(number))
+            message_id = send(server, digits, re.search(r"\d{4}", text)[0])
+            got = wait(lambda number=digits: kannel.texts(number))
             expect(got and got[0] == text, "the text is the same", [got, kannel.last_words()])
             expect(receiver.wait_for(message_id), "its receipt comes", receiver.requests)
 
 
-def _send(server, digits, pin):
+def send(server, digits, pin):
+    """Has the 2FA API send a PIN; answers the message's id."""
     query = urllib.parse.urlencode({
         "api_key": server.demo["api_key"], "api_secret": server.demo["api_secret"],
         "to": digits, "pin": pin,
@@ -189,7 +190,8 @@ def _send(server, digits, pin):
     return message["message-id"]
 
 
-def _wait(wanted):
+def wait(wanted):
+    """Waits for what a function finds; answers it, or nothing."""
     give_up = time.monotonic() + SECONDS_MAX
     while True:
         found = wanted()

@@ -134,6 +134,14 @@ impl Verification {
         Ok(())
     }
 
+    /// Whether an attempt is still to be handed to a link: not once the next step has taken over,
+    /// since the phone would get the same code by both, and whoever pays would pay twice.
+    pub fn is_wanted(&self, step: u8) -> bool {
+        let attempt = self.record.attempts.get(usize::from(step));
+        self.open_step() == Ok(step)
+            && attempt.is_some_and(|attempt| attempt.progress == Progress::Queued)
+    }
+
     /// Takes note of what a link did with an attempt.
     pub fn handle_submitted(&mut self, step: u8, handover: &Handover, now: Timestamp) {
         let Some(attempt) = self.record.attempts.get_mut(usize::from(step)) else {
@@ -492,6 +500,17 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+
+    #[test]
+    fn an_attempt_that_no_link_has_taken_is_wanted_until_the_next_step_begins() {
+        let mut machine = started();
+        let wanted = |machine: &Verification| [0, 1].map(|step| machine.is_wanted(step));
+        assert_eq!(wanted(&machine), [true, false]);
+        machine.handle_timeout(NOW.after(Duration::from_mins(1)));
+        assert_eq!(wanted(&machine), [false, true]);
+        machine.handle_submitted(1, &Handover::new("link", SubmitOutcome::Accepted), NOW);
+        assert_eq!(wanted(&machine), [false, false]);
+    }
 
     #[test]
     fn a_call_that_was_answered_is_hung_up_when_the_code_comes_back() {

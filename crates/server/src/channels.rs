@@ -6,10 +6,12 @@ pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
+mod seen;
 pub mod sip;
 pub mod smpp;
 pub mod start;
 pub mod switchboard;
+mod trust;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -74,12 +76,52 @@ pub struct LinkState {
     pub standing: Standing,
     /// Since when.
     pub since: Timestamp,
-    /// What went wrong last, in a few words without secrets.
-    pub last_error: Option<String>,
+    /// What went wrong last.
+    pub last_error: Option<LastError>,
     /// How many hand-overs wait for the carrier's answer.
     pub in_flight: usize,
     /// How many connections work, of how many there should be.
     pub connections: (usize, usize),
+}
+
+/// What went wrong with a link last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastError {
+    /// What kind of thing, for the figures.
+    pub kind: ErrorKind,
+    /// What exactly, in a few words without secrets.
+    pub text: String,
+}
+
+/// The kinds of things that go wrong with links.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// There is no connection, or it was lost.
+    Unreachable,
+    /// The carrier refuses the connection or the credentials.
+    Refused,
+    /// There is a connection, and no answer in time.
+    Silent,
+    /// What comes cannot be understood.
+    Garbled,
+    /// The carrier answers, and does not take what is handed to it.
+    Declined,
+    /// What is to be sent cannot be written as the configuration asks.
+    Unwritable,
+}
+
+impl ErrorKind {
+    /// Returns the kind's name in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Garbled => "garbled",
+            Self::Declined => "declined",
+            Self::Unwritable => "unwritable",
+        }
+    }
 }
 
 /// Whether a link works.
@@ -151,20 +193,21 @@ pub fn call_name(attempt: AttemptId) -> String {
     }
 }
 
-/// Measures the time to submit: from an acknowledged request to the bytes on the wire.
+/// Measures the time to submit: from an acknowledged request, or from the moment that a later step
+/// began, to the bytes on the wire.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// `None` where nobody waits since a request: a retry, an attempt found after a restart.
-    started: Option<Stopwatch>,
+    started: Stopwatch,
+    /// For how long the attempt had waited before, on the outbox.
+    waited: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl Timing {
     /// Tells that the attempt's bytes have been written.
     pub fn written(&self, link: &str) {
-        if let Some(started) = self.started {
-            self.metrics.time_to_submit(&Label::link(link), started.elapsed());
-        }
+        let waited = self.waited.saturating_add(self.started.elapsed());
+        self.metrics.time_to_submit(&Label::link(link), waited);
     }
 }
 
@@ -212,6 +255,8 @@ pub struct Ways {
     pub gates: Vec<Arc<Gate>>,
     /// The routes.
     pub routing: Routing,
+    /// Since when there are these and no others.
+    pub since: Timestamp,
 }
 
 impl Ways {
@@ -293,16 +338,18 @@ impl Channels {
     }
 
     /// Hands an attempt over in the background. It is on the outbox, so nothing is lost if this
-    /// process ends first. `acknowledged` tells whether a request has just been answered for it.
-    pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob, acknowledged: bool) {
+    /// process ends first. `begun` tells whether a request has just been answered for it, or its
+    /// step has just begun; else it has waited since then.
+    pub fn dispatch(&self, driver: &Arc<Driver>, job: SendJob, begun: bool) {
         let Some((in_flight, others)) = InFlightAttempt::begin(&self.in_flight, job.attempt) else {
             // Its lease ran out under way, and whoever is at it will report; or it was withdrawn,
             // and is off the outbox. Nobody begins anew.
             return;
         };
         let driver = Arc::clone(driver);
-        let started = acknowledged.then(Stopwatch::start);
-        let timing = Timing { started, metrics: Arc::clone(&driver.metrics) };
+        let waited = if begun { Duration::ZERO } else { driver.clock.now().since(job.queued_at) };
+        let metrics = Arc::clone(&driver.metrics);
+        let timing = Timing { started: Stopwatch::start(), waited, metrics };
         tokio::spawn(async move {
             let attempt = job.attempt;
             let done = if others >= in_flight::ATTEMPTS_MAX {

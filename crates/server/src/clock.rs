@@ -197,6 +197,18 @@ pub fn uniform_below(n: u32) -> u32 {
     }
 }
 
+/// Returns some time between none and `longest`, to the millisecond.
+pub fn up_to(longest: Duration) -> Duration {
+    let millis = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
+    Duration::from_millis(uniform_below(millis.saturating_add(1)).into())
+}
+
+/// Returns somewhere between half of a pause and all of it, so that those who were sent away
+/// together do not come back together.
+pub fn jittered(pause: Duration) -> Duration {
+    pause / 2 + up_to(pause / 2)
+}
+
 /// Draws a code of `length` decimal digits, each with the same probability.
 ///
 /// A length outside [`DIGITS_MIN`]`..=`[`DIGITS_MAX`] is brought to the nearer end, so that no
@@ -264,6 +276,16 @@ mod tests {
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(clone.now().since(NOON), Duration::from_millis(1_500));
         assert_eq!(clone.offset(), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_pause_is_between_half_of_itself_and_itself() {
+        let pause = Duration::from_mins(1);
+        let pauses: Vec<Duration> = (0..1000).map(|_| jittered(pause)).collect();
+        assert!(pauses.iter().all(|drawn| (pause / 2..=pause).contains(drawn)));
+        let (shortest, longest) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+        assert!(*longest > *shortest + pause / 4, "they differ: {shortest:?} to {longest:?}");
+        assert_eq!(up_to(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

@@ -390,7 +390,8 @@ impl Driver {
     }
 
     /// Takes note of a delivery receipt that names its attempt as the carrier does, by any of
-    /// `keys`, the best first.
+    /// `keys`, the best first. One for what the store cannot read is logged, counted and dropped:
+    /// the carrier would bring it again for ever.
     ///
     /// # Errors
     /// The store fails; the carrier must bring the receipt again.
@@ -410,9 +411,21 @@ impl Driver {
             driver.carry_out_with(seat, effects);
             Ok::<_, StoreError>(())
         });
-        told.await?;
+        self.drop_unreadable(link, told.await)?;
         self.metrics.receipt(&Label::link(link), receipt.status.as_str());
         Ok(())
+    }
+
+    /// Lets a carrier have its answer where bringing something again would change nothing.
+    fn drop_unreadable(&self, link: &str, taken: Result<(), StoreError>) -> Result<(), StoreError> {
+        match taken {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(link, %error, "what a carrier brought is dropped");
+                self.metrics.delivery_dropped(&Label::link(link));
+                Ok(())
+            }
+            taken => taken,
+        }
     }
 
     /// Wakes what is due and takes up sends that nobody has leased; answers how many there were.

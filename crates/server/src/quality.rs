@@ -34,21 +34,36 @@ impl Quality {
     /// Adds what was counted to the store.
     ///
     /// # Errors
-    /// The store failed. If it was busy, what was counted is kept for the next time; else it may
-    /// be in the store already, and is forgotten.
+    /// The store failed. What it has not seen is kept for the next time; what it may hold already
+    /// is forgotten.
     pub async fn flush(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let counted = std::mem::take(&mut *self.lock());
-        if counted.is_empty() {
-            return Ok(());
-        }
-        let added = store.add_figures(rows(&counted)).await;
-        if let Err(StoreError::Busy { .. }) = added {
-            let mut since = self.lock();
-            for (place, figures) in counted {
-                since.entry(place).or_default().add(&figures);
+        self.flush_into(|rows| store.add_figures(rows)).await
+    }
+
+    async fn flush_into<Added: Future<Output = Result<(), StoreError>>>(
+        &self,
+        add: impl Fn(Vec<FigureRow>) -> Added,
+    ) -> Result<(), StoreError> {
+        let mut counted: Vec<_> = std::mem::take(&mut *self.lock()).into_iter().collect();
+        while !counted.is_empty() {
+            // A few at a time, so that no commit with a start in it waits for all of them.
+            let rest = counted.split_off(counted.len().min(FLUSHED_AT_ONCE));
+            let added = add(rows(&counted)).await;
+            if added.is_err() {
+                let is_busy = matches!(added, Err(StoreError::Busy { .. }));
+                self.put_back(counted.into_iter().filter(|_| is_busy).chain(rest));
+                return added;
             }
+            counted = rest;
         }
-        added
+        Ok(())
+    }
+
+    fn put_back(&self, counted: impl Iterator<Item = ((Timestamp, FigureKey), Figures)>) {
+        let mut since = self.lock();
+        for (place, figures) in counted {
+            since.entry(place).or_default().add(&figures);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(Timestamp, FigureKey), Figures>> {
@@ -67,7 +82,9 @@ pub async fn keep(driver: std::sync::Arc<Driver>) {
 }
 
 /// The same figures for the minute, the hour and the day.
-fn rows(counted: &HashMap<(Timestamp, FigureKey), Figures>) -> Vec<FigureRow> {
+fn rows<'a>(
+    counted: impl IntoIterator<Item = &'a ((Timestamp, FigureKey), Figures)>,
+) -> Vec<FigureRow> {
     let mut sums: HashMap<(Period, Timestamp, &FigureKey), Figures> = HashMap::new();
     for ((minute, key), figures) in counted {
         for period in Period::ALL {
@@ -87,6 +104,7 @@ impl Figures {
                 self.attempts += 1;
                 self.accepted += 1;
             }
+            NewsEvent::Confirmed => self.accepted += 1,
             NewsEvent::Rejected => {
                 self.attempts += 1;
                 self.rejected += 1;
@@ -115,6 +133,9 @@ impl Figures {
 
 /// How old figures are lost in a crash at most.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// Three rows each: an operation of the store's that takes some milliseconds.
+const FLUSHED_AT_ONCE: usize = 200;
 
 /// More than there are countries on a hundred routes.
 const COUNTED_MAX: usize = 20_000;
@@ -147,7 +168,8 @@ mod tests {
             quality.count(NOON, key("GB"), event);
         }
         quality.count(NOON.after(Duration::from_mins(1)), key("GB"), NewsEvent::Accepted);
-        let rows = rows(&quality.lock());
+        let counted: Vec<_> = quality.lock().drain().collect();
+        let rows = rows(&counted);
         let of = |period| -> Vec<&FigureRow> {
             rows.iter().filter(|row| row.period == period).collect()
         };
@@ -157,6 +179,30 @@ mod tests {
         assert_eq!((figures.rejected, figures.unknown), (1, 1));
         assert_eq!((figures.delivered, figures.failed, figures.expired), (1, 1, 1));
         assert_eq!((figures.converted, figures.waits.iter().sum::<u64>()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn many_figures_go_to_the_store_a_few_at_a_time_and_those_it_refused_stay() {
+        let quality = Quality::default();
+        for index in 0..=FLUSHED_AT_ONCE * 2 {
+            quality.count(NOON, key(&index.to_string()), NewsEvent::Accepted);
+        }
+        // A store that gives these answers, and then takes everything.
+        let store = |answers: Vec<Result<(), StoreError>>| {
+            let answers = Mutex::new(answers.into_iter());
+            move |rows: Vec<FigureRow>| {
+                assert!(rows.len() <= FLUSHED_AT_ONCE * Period::ALL.len());
+                std::future::ready(answers.lock().unwrap().next().unwrap_or(Ok(())))
+            }
+        };
+        let busy = StoreError::Busy { retry_after: Duration::ZERO };
+        assert!(quality.flush_into(store(vec![Ok(()), Err(busy)])).await.is_err());
+        assert_eq!(quality.lock().len(), FLUSHED_AT_ONCE + 1, "the store has seen a part");
+        let unknown = StoreError::Unavailable("the disk is full".to_owned());
+        assert!(quality.flush_into(store(vec![Err(unknown)])).await.is_err());
+        assert_eq!(quality.lock().len(), 1, "the store may hold that part, which is forgotten");
+        assert!(quality.flush_into(store(Vec::new())).await.is_ok());
+        assert_eq!(quality.lock().len(), 0);
     }
 
     #[test]

@@ -391,6 +391,10 @@ pub struct SendJob {
     pub originator: Option<String>,
     /// What to say.
     pub content: Content,
+    /// When its verification or message was accepted.
+    pub accepted_at: Timestamp,
+    /// Since when it waits: since then, since its step began, or since it is to be sent once more.
+    pub queued_at: Timestamp,
     /// After this, it is worthless.
     pub expires_at: Timestamp,
     /// How often it was tried before.

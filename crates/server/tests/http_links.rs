@@ -15,6 +15,7 @@ mod tls;
 use std::time::Duration;
 
 use carrier::{NUMBER, Stage, answer};
+use countersign::channels::ErrorKind;
 use engine::{ErrorCode, ReceiptStatus};
 use receiver::Receiver;
 use reqwest::StatusCode;
@@ -43,6 +44,8 @@ async fn kannel_brings_our_own_name_of_the_message_back() {
         ("us", "pass&word")
     );
     assert_eq!(seen.param("dlr-mask"), "31");
+    // It is of use for 72 hours, of which a moment has passed.
+    assert_eq!(seen.param("validity"), "4319");
     stage.wait_for_status(message, "Submitted").await;
 
     // Kannel fills its escapes and fetches what that makes.
@@ -103,6 +106,8 @@ async fn a_vonage_style_api_names_every_part() {
     let seen = vonage.next().await;
     assert_eq!(seen.param("text"), text);
     assert_eq!((seen.param("type").as_str(), seen.param("to")), ("unicode", NUMBER.to_string()));
+    let ttl: u64 = seen.param("ttl").parse().unwrap();
+    assert!((259_100_000..=259_200_000).contains(&ttl), "72 hours: {ttl}");
     assert_eq!(
         (seen.param("api_key").as_str(), seen.param("api_secret").as_str()),
         ("us", "pass&word")
@@ -135,6 +140,8 @@ async fn a_twilio_style_api_takes_basic_authentication_and_tells_errors_by_numbe
     assert_eq!(seen.header("authorization"), "Basic QS9DOnBhc3Mmd29yZA==");
     assert_eq!(seen.param("Body"), NASTY);
     assert_eq!((seen.param("To"), seen.param("From").as_str()), (format!("+{NUMBER}"), "12345"));
+    // No longer than the API allows.
+    assert_eq!(seen.param("ValidityPeriod"), "14400");
     stage.wait_for_status(message, "Submitted").await;
     let url = seen.param("StatusCallback");
     let report =
@@ -283,7 +290,8 @@ async fn the_breaker_opens_after_failures_in_a_row_and_closes_after_one_success(
     stage.wait_until(|| link.ready().is_err()).await;
     assert_eq!(link.ready(), Err("its breaker is open".to_owned()));
     assert_eq!(link.state().standing.as_str(), "down");
-    assert_eq!(link.state().last_error.as_deref(), Some("it answered 503"));
+    let error = link.state().last_error.unwrap();
+    assert_eq!((error.kind, error.text.as_str()), (ErrorKind::Declined, "it answered 503"));
     carrier.assert_quiet().await;
 
     carrier.will_keep_answering(202);

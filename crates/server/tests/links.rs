@@ -2,23 +2,26 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::future::Future;
+#[cfg(test)]
+#[path = "links/carrier.rs"]
+mod carrier;
+
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use carrier::{Carrier, Wire};
 use countersign::channels::gate::Control;
 use countersign::channels::switchboard::{Reloaded, SwitchError, Switchboard};
-use countersign::channels::{Dispatch, Link, LinkState, Standing, Submission};
+use countersign::clock::Stopwatch;
 use countersign::config::{Config, RouteEntry};
 use countersign::driver::{Driver, MessageRequest};
 use countersign::server::Server;
-use countersign::store::{ConfigChange, MessageView, Notify, StoreError};
+use countersign::store::{Claim, ConfigChange, Lease, MessageView, Notify, StoreError};
 use engine::{
-    AccountId, AttemptId, Channel, MessageId, MessageStatus, Numbering, Originator, PhoneNumber,
-    SecretText, Subject, Timestamp,
+    AccountId, AttemptId, ErrorCode, MessageId, MessageStatus, Numbering, Originator, PhoneNumber,
+    Receipt, ReceiptStatus, SecretText, Subject,
 };
 
 #[tokio::test]
@@ -109,6 +112,87 @@ async fn what_is_under_way_when_its_link_goes_can_still_be_withdrawn() {
     stage.driver().channels.withdraw(attempt);
     assert_eq!(old.withdrawn.load(Ordering::Acquire), 1);
     old.hold(false);
+}
+
+#[tokio::test]
+async fn what_was_accepted_waits_for_a_link_that_a_reload_takes_away_for_a_while() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    stage.control("a", Control::Paused).await;
+    let sent = stage.send(NUMBER).await;
+    stage.write(&[link("other", ""), "[route.r]\ncountries = ['US']\nlinks = ['other']\n".into()]);
+    assert_eq!(stage.reload().await.unwrap().removed, ["a"]);
+    stage.try_again(1).await;
+    assert_eq!(stage.status(sent).await, MessageStatus::Queued, "no route fits any more");
+    let since_then = stage.send(NUMBER + 1).await;
+    let refused = Receipt { status: ReceiptStatus::Rejected, error: ErrorCode::UNROUTABLE };
+    let view = stage.submitted(since_then).await;
+    assert_eq!(view.record.status, MessageStatus::Reported(refused), "it never had a way");
+    stage.write(&[link("a", "")]);
+    stage.reload().await.unwrap();
+    stage.control("a", Control::Running).await;
+    stage.try_again(1).await;
+    assert_eq!(stage.submitted(sent).await.record.passage.link.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn reloads_under_load_lose_nothing_and_send_nothing_twice() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let files = [
+        vec![link("a", "per_s = 1000")],
+        vec![link("b", "")],
+        vec![link("b", ""), link("c", ""), "[route.r]\nlinks = ['c', 'b']\n".into()],
+        vec![link("a", ""), "[route.r]\nlinks = ['a']\n".into()],
+    ];
+    let mut sent = Vec::new();
+    for file in files.iter().cycle().take(20) {
+        for _ in 0..8 {
+            sent.push(stage.send(NUMBER + u64::try_from(sent.len()).unwrap()).await);
+        }
+        stage.write(file);
+        stage.reload().await.unwrap();
+    }
+    for id in &sent {
+        assert_eq!(stage.submitted(*id).await.record.status, MessageStatus::Submitted);
+    }
+    let carriers = stage.carriers.lock().unwrap();
+    assert!(carriers.len() > 20, "links came and went");
+    let handed: usize = carriers.iter().map(|(_, carrier)| carrier.handed()).sum();
+    assert_eq!(handed, sent.len());
+}
+
+#[tokio::test]
+async fn a_link_that_a_route_names_and_that_is_gone_is_told_of() {
+    let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
+    let links = vec!["a".to_owned(), "b".to_owned()];
+    let entry = RouteEntry { name: "r".to_owned(), links, ..RouteEntry::default() };
+    stage.switchboard.set_routes(stage.driver(), Some(&[entry])).await.unwrap();
+    stage.write(&[link("b", "")]);
+    stage.reload().await.unwrap();
+    let sent = stage.send(NUMBER).await;
+    let passage = stage.submitted(sent).await.record.passage;
+    assert_eq!(passage.link.as_deref(), Some("b"));
+    let passed = passage.decision.passed_over.first().unwrap().clone();
+    assert_eq!((passed.link.as_str(), passed.reason.as_str()), ("a", "there is no such link"));
+}
+
+#[tokio::test]
+async fn an_outage_of_all_links_is_waited_out_however_often_they_were_tried() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    stage.carrier("a").down.store(true, Ordering::SeqCst);
+    let begun = Stopwatch::start();
+    let sent = stage.send(NUMBER).await;
+    stage.try_again(20).await;
+    assert_eq!(stage.status(sent).await, MessageStatus::Queued);
+    stage.carrier("a").down.store(false, Ordering::SeqCst);
+    stage.try_again(1).await;
+    assert_eq!(stage.submitted(sent).await.record.status, MessageStatus::Submitted);
+    let told = stage.driver().metrics.encode();
+    let sum = told
+        .lines()
+        .find_map(|line| line.strip_prefix("countersign_time_to_submit_seconds_sum{link=\"a\"} "));
+    let sum: f64 = sum.unwrap().parse().unwrap();
+    let waited = begun.elapsed().as_secs_f64();
+    assert!(sum > 0.2 && sum <= waited, "{sum} of {waited}: what it had waited counts");
 }
 
 #[tokio::test]
@@ -393,6 +477,18 @@ impl Stage {
         self.view(id).await.unwrap().record.status
     }
 
+    /// Has what waits tried so many times, without waiting until it is due.
+    async fn try_again(&self, times: usize) {
+        let driver = self.driver();
+        for _ in 0..times {
+            let now = driver.clock.now();
+            let claim = Claim { now: now.after(LONG), limit: 100, lease: Lease { until: now } };
+            driver.store.claim_sends(claim).await.unwrap();
+        }
+        // The last time its lease is over, and the server takes it up.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+
     /// Waits until a carrier has taken a message.
     async fn submitted(&self, id: MessageId) -> MessageView {
         for _ in 0..1000 {
@@ -426,111 +522,13 @@ fn read_in(dir: &Path) -> Result<Config, countersign::config::ConfigMistakes> {
     let variables = [
         ("COUNTERSIGN_DATA__DIR", data.to_str().unwrap()),
         ("COUNTERSIGN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("COUNTERSIGN_LIMITS__ACCOUNT_PER_S", "1000"),
     ];
     Config::load(Some(&dir.join("countersign.toml")), variables)
 }
 
-/// The far end of a link.
-#[derive(Default)]
-struct Carrier {
-    handed: AtomicUsize,
-    open: AtomicUsize,
-    held: AtomicBool,
-    closed: AtomicBool,
-    refuses: AtomicBool,
-    withdrawn: AtomicUsize,
-    is_refused: AtomicBool,
-}
-
-impl Carrier {
-    fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::SeqCst);
-    }
-
-    fn handed(&self) -> usize {
-        self.handed.load(Ordering::SeqCst)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    async fn wait_until_handed(&self, count: usize) {
-        while self.handed() < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn wait_until_closed(&self) {
-        while !self.is_closed() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-struct Wire {
-    name: String,
-    network: String,
-    carrier: Arc<Carrier>,
-}
-
-impl Link for Wire {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "smpp"
-    }
-
-    fn carries(&self, _channel: Channel) -> bool {
-        true
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        if self.carrier.is_closed() { Err("it is closed".to_owned()) } else { Ok(()) }
-    }
-
-    fn submit(&self, _dispatch: Dispatch) -> Pin<Box<dyn Future<Output = Submission> + Send + '_>> {
-        Box::pin(async {
-            if self.carrier.refuses.load(Ordering::SeqCst) {
-                return Submission::LinkRefused("it has no credit".to_owned());
-            }
-            self.carrier.open.fetch_add(1, Ordering::SeqCst);
-            self.carrier.handed.fetch_add(1, Ordering::SeqCst);
-            while self.carrier.held.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            self.carrier.open.fetch_sub(1, Ordering::SeqCst);
-            Submission::Accepted(Vec::new())
-        })
-    }
-
-    fn withdraw(&self, _attempt: AttemptId) {
-        self.carrier.withdrawn.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn network(&self) -> &str {
-        &self.network
-    }
-
-    fn state(&self) -> LinkState {
-        let is_refused = self.carrier.is_refused.load(Ordering::SeqCst);
-        let alive = if is_refused { Standing::Refused } else { Standing::Up };
-        LinkState {
-            standing: if self.carrier.is_closed() { Standing::Down } else { alive },
-            since: Timestamp::from_millis(0),
-            last_error: None,
-            in_flight: self.carrier.open.load(Ordering::SeqCst),
-            connections: (1, 1),
-        }
-    }
-
-    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.carrier.closed.store(true, Ordering::SeqCst);
-        Box::pin(std::future::ready(()))
-    }
-}
-
 const ACCOUNT: AccountId = AccountId(1);
 const NUMBER: u64 = 447_400_123_456;
+
+/// Longer than anything waits for its next try.
+const LONG: Duration = Duration::from_hours(1);

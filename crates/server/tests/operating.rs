@@ -9,6 +9,8 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -119,7 +121,16 @@ async fn figures_tell_what_became_of_attempts_and_survive_a_restart() {
     let each = server.admin_get("/stats?each=true&since=600").await;
     assert!(each["items"][0]["at"].as_str().unwrap().ends_with(":00:00.000Z"), "{each}");
     assert_eq!(server.admin_get("/links/sandbox").await["today"].as_u64(), Some(attempts(&stats)));
-    for wrong in ["/stats?by=moon", "/stats?period=year", "/stats?since=tomorrow", "/stats?x=1"] {
+    let together = server.admin_get("/stats?by=route,country,network&period=minute").await;
+    assert_eq!(together["by"], "route,country,network");
+    assert!(together["items"][0]["name"].as_str().unwrap().contains("/GB/"), "{together}");
+    for wrong in [
+        "/stats?by=moon",
+        "/stats?by=link,link",
+        "/stats?period=year",
+        "/stats?since=tomorrow",
+        "/stats?x=1",
+    ] {
         let (status, _) = server.admin(Method::GET, wrong, Value::Null).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
     }
@@ -169,6 +180,7 @@ async fn a_link_that_is_down_is_told_of_passed_over_and_can_be_taken_out() {
     let dir = tempfile::tempdir().unwrap();
     let (file, password) = (dir.path().join("countersign.toml"), dir.path().join("password"));
     std::fs::write(&password, "secret").unwrap();
+    std::fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
     let dead = format!(
         "[link.dead]\nkind = 'smpp'\nhosts = ['127.0.0.1:1']\nsystem_id = 'us'\n\
          password_file = '{}'\n[route.all]\nlinks = ['dead', 'sandbox']",

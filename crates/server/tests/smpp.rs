@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::channels::Standing;
+use countersign::clock::Stopwatch;
 use engine::{ErrorCode, MessageStatus, Receipt, ReceiptStatus};
 use receiver::Receiver;
 use rustls::ServerConfig;
@@ -279,7 +280,7 @@ async fn when_the_first_link_is_down_the_next_one_is_taken() {
         (passed_over[0].link.as_str(), passed_over[0].reason.as_str()),
         ("north", "it is down")
     );
-    let error = stage.link("north").last_error.unwrap();
+    let error = stage.link("north").last_error.unwrap().text;
     assert!(error.starts_with("connect to 127.0.0.1:"), "{error}");
 }
 
@@ -298,11 +299,61 @@ async fn wrong_credentials_are_for_the_operator_and_are_not_tried_again_and_agai
     let stage = Stage::start_unbound(&[LinkTo::new(&smsc, "")], "wrong").await;
     stage.wait_for_standing("north", Standing::Refused).await;
     let state = stage.link("north");
-    let told = state.last_error.unwrap();
+    let told = state.last_error.unwrap().text;
     assert_eq!(told, "the bind was answered with ESME_RINVPASWD");
     // Another refusal would come within a second if this were any other failure.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(smsc.binds_refused(), 1);
+}
+
+#[tokio::test]
+async fn a_bind_that_is_declined_for_a_moment_is_asked_for_again_soon() {
+    let smsc = Smsc::start().await;
+    smsc.will_decline(&[Status::RBINDFAIL, Status::RALYBND]);
+    let begun = Stopwatch::start();
+    let stage = Stage::start(&[LinkTo::new(&smsc, "")]).await;
+    assert_eq!((smsc.binds_refused(), smsc.binds().len()), (2, 1));
+    // One second and two, each shortened by half at most.
+    assert!(begun.elapsed() >= Duration::from_millis(1500), "it is not asked at once");
+    let told = stage.link("north").last_error.unwrap().text;
+    assert_eq!(told, "the bind was answered with ESME_RALYBND");
+}
+
+#[tokio::test]
+async fn a_reload_loses_nothing_where_the_smsc_takes_one_bind_at_a_time() {
+    let mut smsc = Smsc::start().await;
+    smsc.will_take_one_bind();
+    let stage = Stage::start(&[LinkTo::new(&smsc, "")]).await;
+    smsc.will_answer(&[Answer::Late(500)]);
+    let before = stage.send_pin(NUMBER, "4815").await;
+    drop(smsc.next().await);
+    // The old bind waits for its answer, and the new one is declined meanwhile.
+    stage.reload(&[LinkTo::new(&smsc, "per_s = 50")]).await;
+    let meanwhile = stage.send_pin(OTHER_NUMBER, "4816").await;
+    stage.wait_for_message(&before, MessageStatus::Submitted).await;
+    stage.wait_for_message(&meanwhile, MessageStatus::Submitted).await;
+    assert_eq!((smsc.next().await.to(), smsc.has_more()), (OTHER_NUMBER, false));
+    assert!(smsc.binds_refused() > 0 && smsc.binds().len() == 1);
+}
+
+#[tokio::test]
+async fn a_receipt_for_a_row_that_cannot_be_read_is_not_brought_again() {
+    let mut smsc = Smsc::start().await;
+    let stage = Stage::start(&[LinkTo::new(&smsc, "")]).await;
+    let id = stage.send_pin(NUMBER, "4815").await;
+    let submit = smsc.next().await;
+    stage.wait_for_message(&id, MessageStatus::Submitted).await;
+    let database = rusqlite::Connection::open(stage.database()).unwrap();
+    assert_eq!(database.execute("UPDATE message SET record = '{}'", []).unwrap(), 1);
+    assert_eq!(smsc.receipt(&submit, MessageState::Delivered).await, Status::ROK);
+    assert!(stage.counts("countersign_deliveries_dropped_total{link=\"north\"} 1"));
+}
+
+#[tokio::test]
+async fn a_password_file_that_others_can_read_stops_the_start() {
+    let smsc = Smsc::start().await;
+    let told = Stage::refused_with_readable_password(LinkTo::new(&smsc, "")).await;
+    assert!(told.contains("password") && told.contains("chmod 600"), "{told}");
 }
 
 #[tokio::test]
@@ -366,7 +417,7 @@ async fn an_smsc_behind_tls_is_trusted_by_the_certificates_of_the_file() {
     let stranger = Smsc::start_with(Ids::Same, Some(acceptor(&stranger))).await;
     let stage = Stage::start_unbound(&[LinkTo::new(&stranger, &keys)], PASSWORD).await;
     stage.wait_for_standing("north", Standing::Down).await;
-    let error = stage.link("north").last_error.unwrap();
+    let error = stage.link("north").last_error.unwrap().text;
     assert!(error.contains("certificate"), "{error}");
     assert!(stranger.binds().is_empty());
 }

@@ -39,11 +39,11 @@ pub(super) async fn run(
         return Ok(());
     }
     if job.expires_at <= driver.clock.now() {
-        let outcome = SubmitOutcome::Rejected(ErrorCode::GENERAL);
-        return report(driver, job.attempt, Handover::new(NO_LINK, outcome), Vec::new()).await;
+        // Its verification or message ends with it, and takes it off the outbox.
+        return Ok(());
     }
     let ways = driver.channels.ways();
-    let (route, links) = plan(driver, &ways, &job);
+    let Planned { route, links, missing } = plan(driver, &ways, &job);
     let parts = match job.channel {
         Channel::Sms => u8::try_from(Segments::of(text.reveal()).count).unwrap_or(u8::MAX),
         Channel::Voice => 1,
@@ -60,6 +60,13 @@ pub(super) async fn run(
     };
     let mut passage = TriedLinks::so_far(&job);
     passage.decision.route = route;
+    // What was accepted under other routes or links waits for them to come back, as for a link that
+    // is paused. What was accepted since then has never had a way, and its next step need not wait.
+    let had_others = job.accepted_at < ways.since && (links.is_empty() || !missing.is_empty());
+    passage.may_work_later |= had_others;
+    for link in missing {
+        passage.tell(link, NO_SUCH_LINK.to_owned());
+    }
     for gate in &links {
         let done = passage.try_link(driver, gate, &dispatch, parts).await;
         if in_flight.is_withdrawn() {
@@ -76,11 +83,11 @@ pub(super) async fn run(
             return Ok(());
         }
     }
-    // What the operator holds back is not unreachable: it waits until it is worthless.
-    if passage.may_work_later && (job.tries < TRIES_MAX || passage.is_wanted) {
+    // It waits until its code is worthless, or the next step takes over.
+    if passage.may_work_later {
         return postpone(driver, &job, passage).await;
     }
-    let error = if passage.may_work_later { ErrorCode::UNREACHABLE } else { ErrorCode::UNROUTABLE };
+    let error = ErrorCode::UNROUTABLE;
     let last = links.last().map_or(NO_LINK, |gate| gate.link.name());
     let handover = Handover::new(last, SubmitOutcome::Rejected(error));
     let handover = Handover { decision: passage.decision, ..handover };
@@ -172,7 +179,11 @@ impl TriedLinks {
             (Some(a), Some(b)) => Some(a.min(b)),
             (known, other) => known.or(other),
         };
-        let link = gate.link.name().to_owned();
+        self.tell(gate.link.name().to_owned(), reason);
+    }
+
+    /// Keeps why a link was not used.
+    fn tell(&mut self, link: String, reason: String) {
         let entry = PassedOver { link, reason };
         let told = &mut self.decision.passed_over;
         // An attempt that waits long is passed over for the same reason again and again.
@@ -182,9 +193,20 @@ impl TriedLinks {
     }
 }
 
+/// The ways that an attempt may take.
+struct Planned {
+    /// The route that was found.
+    route: Option<String>,
+    /// Its links, in order.
+    links: Vec<Arc<Gate>>,
+    /// The names of those that there are not.
+    missing: Vec<String>,
+}
+
 /// Finds the links for an attempt, in order; one that may have sent it already comes last.
-fn plan(driver: &Driver, ways: &Ways, job: &SendJob) -> (Option<String>, Vec<Arc<Gate>>) {
+fn plan(driver: &Driver, ways: &Ways, job: &SendJob) -> Planned {
     let mut route = None;
+    let mut missing = Vec::new();
     let mut links: Vec<Arc<Gate>> = if ways.routing.is_empty() {
         ways.gates.iter().map(Arc::clone).collect()
     } else {
@@ -201,11 +223,17 @@ fn plan(driver: &Driver, ways: &Ways, job: &SendJob) -> (Option<String>, Vec<Arc
         let chance = u64::from_be_bytes(clock::random_bytes());
         let plan = ways.routing.plan(&destination, chance);
         route = plan.route;
-        plan.links.iter().filter_map(|name| ways.gate(name)).collect()
+        let (found, others): (Vec<_>, Vec<_>) = plan
+            .links
+            .into_iter()
+            .map(|name| ways.gate(&name).ok_or(name))
+            .partition(Result::is_ok);
+        missing.extend(others.into_iter().filter_map(Result::err));
+        found.into_iter().flatten().collect()
     };
     links.retain(|gate| gate.link.carries(job.channel));
     links.sort_by_key(|gate| job.avoid.as_deref() == Some(gate.link.name()));
-    (route, links)
+    Planned { route, links, missing }
 }
 
 /// Tells what became of an attempt, again and again while the store has too much to do: an attempt
@@ -232,11 +260,19 @@ pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), Store
     postpone(driver, job, TriedLinks { tried: false, ..TriedLinks::so_far(job) }).await
 }
 
-/// Tries again when a link can, or in a moment, doubling up to [`RETRY_MAX`].
+/// Tries again when a link can, or in a moment. Those that were sent away together come back each
+/// in its own time: a carrier that takes two a second would send all but one away again.
 async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result<(), StoreError> {
-    let backoff = RETRY_MIN.saturating_mul(1 << job.tries.min(8)).min(RETRY_MAX);
-    let longest = if passage.is_wanted { WANTED_MAX } else { RETRY_MAX };
-    let wait = passage.retry_after.map_or(backoff, |wait| wait.clamp(RETRY_SOON, longest));
+    let waited = driver.clock.now().since(job.queued_at);
+    let wait = match passage.retry_after {
+        None => clock::jittered(backoff(job.tries, waited)),
+        Some(wait) if passage.is_wanted => wait.clamp(RETRY_SOON, WANTED_MAX),
+        // A carrier that is busy for minutes is not asked every second.
+        Some(wait) => {
+            let wait = wait.max(waited / 8).clamp(RETRY_SOON, RETRY_MAX);
+            wait + clock::up_to(wait / 2)
+        }
+    };
     let postponement = Postponement {
         attempt: job.attempt,
         tries: job.tries,
@@ -246,6 +282,14 @@ async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result
         passed_over: passage.decision.passed_over,
     };
     driver.store.postpone(postponement).await
+}
+
+/// How long to wait before the next try: twice as long each time up to [`RETRY_MAX`], and beyond it
+/// an eighth of the time that the attempt has waited. A person waits for it at first, and what is
+/// left of a long outage is a matter of the carrier's.
+fn backoff(tries: u32, waited: Duration) -> Duration {
+    let doubling = RETRY_MIN.saturating_mul(1 << tries.min(DOUBLINGS_MAX));
+    doubling.min((waited / 8).clamp(RETRY_MAX, RETRY_LATE_MAX))
 }
 
 /// Returns what an attempt says: the text, or the transcript of the call with what a voice needs.
@@ -311,8 +355,7 @@ fn written(
 /// The link of an attempt for which there was none.
 const NO_LINK: &str = "none";
 
-/// An attempt that never got to a carrier is given up after so many tries.
-const TRIES_MAX: u32 = 8;
+const NO_SUCH_LINK: &str = "there is no such link";
 
 /// A store that is busy for ten minutes will not be saved by asking it once more.
 const REPORTS_MAX: usize = 6000;
@@ -323,13 +366,36 @@ const RETRY_SOON: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// A message that may be sent for days looks no less often than this, so that it goes out soon
+/// after its carrier is back.
+const RETRY_LATE_MAX: Duration = Duration::from_mins(5);
+
+/// Enough to get from [`RETRY_MIN`] to [`RETRY_LATE_MAX`].
+const DOUBLINGS_MAX: u32 = 9;
+
 /// What the operator holds back looks again after so long at most: limits may have been lifted.
 const WANTED_MAX: Duration = Duration::from_mins(5);
+
 #[cfg(test)]
 mod tests {
     use engine::wording::AppHash;
 
     use super::*;
+
+    #[test]
+    fn the_pauses_between_tries_grow_with_the_outage() {
+        let mut waited = Duration::ZERO;
+        let pauses: Vec<u64> = (0..14)
+            .map(|tries| {
+                let pause = backoff(tries, waited);
+                waited += pause;
+                pause.as_secs()
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 33]);
+        assert_eq!(backoff(u32::MAX, Duration::from_hours(72)), RETRY_LATE_MAX);
+        assert_eq!(backoff(0, Duration::from_hours(72)), RETRY_MIN);
+    }
 
     #[test]
     fn a_text_that_leaves_its_last_line_no_room_gives_way_to_the_built_in_one() {

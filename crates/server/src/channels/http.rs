@@ -21,7 +21,7 @@ use self::callback::Callbacks;
 use self::exchange::{Exchange, Exchanged};
 use self::request::Requests;
 use super::start::LinkContext;
-use super::{Dispatch, Link, LinkState, Standing, Submission};
+use super::{Dispatch, ErrorKind, LastError, Link, LinkState, Standing, Submission};
 use crate::config::HttpConfig;
 use crate::directory::ServerSecrets;
 use crate::store::{CarrierKey, CarrierPart};
@@ -38,7 +38,7 @@ pub struct HttpLink {
     /// One permit for each message that may wait for its answer.
     slots: Semaphore,
     breaker: Mutex<Breaker>,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<LastError>>,
     started_at: Timestamp,
     changed_at: AtomicU64,
 }
@@ -72,6 +72,15 @@ impl HttpLink {
     }
 
     async fn hand_over(&self, dispatch: Dispatch) -> Submission {
+        self.callbacks.seen().begin(dispatch.number);
+        let number = dispatch.number;
+        let submission = self.exchange(dispatch).await;
+        let is_answered = !matches!(submission, Submission::Unknown(_));
+        self.callbacks.seen().end(number, is_answered);
+        submission
+    }
+
+    async fn exchange(&self, dispatch: Dispatch) -> Submission {
         let Some(driver) = self.context.reports.driver() else {
             return not_sent("the server is stopping");
         };
@@ -89,20 +98,31 @@ impl HttpLink {
             Ok(request) => request,
             Err(problem) => {
                 entered.judge(Health::Fine);
-                return self.fails(Submission::LinkRefused(problem));
+                self.note(ErrorKind::Unwritable, &problem);
+                return Submission::LinkRefused(problem);
             }
         };
         let exchanged = self.exchange.run(request, || dispatch.timing.written(&self.name)).await;
-        let (verdict, health) = match exchanged {
-            Exchanged::Answered(answered) => answer::judge(&self.config.answers, &answered),
-            Exchanged::NotSent(reason) => {
-                (Verdict::NotSent(reason.to_owned(), None), Health::Broken)
+        let ((verdict, health), kind) = match exchanged {
+            Exchanged::Answered(answered) => {
+                (answer::judge(&self.config.answers, &answered), ErrorKind::Declined)
             }
-            Exchanged::Lost(reason) => (Verdict::Unknown(reason.to_owned()), Health::Broken),
+            Exchanged::NotSent(reason) => {
+                let verdict = Verdict::NotSent(reason.to_owned(), None);
+                ((verdict, Health::Broken), ErrorKind::Unreachable)
+            }
+            Exchanged::Lost(reason) => {
+                ((Verdict::Unknown(reason.to_owned()), Health::Broken), ErrorKind::Silent)
+            }
         };
         entered.judge(health);
-        let outcome = self.outcome(verdict, &dispatch, secrets);
-        self.fails(outcome)
+        match &verdict {
+            Verdict::NotSent(reason, _)
+            | Verdict::LinkRefused(reason)
+            | Verdict::Unknown(reason) => self.note(kind, reason),
+            Verdict::Accepted(_) | Verdict::Rejected(_) => {}
+        }
+        self.outcome(verdict, &dispatch, secrets)
     }
 
     /// Turns what the aggregator meant into what became of the hand-over.
@@ -127,10 +147,7 @@ impl HttpLink {
             Verdict::Rejected(error) => Submission::Rejected(error),
             Verdict::NotSent(reason, retry_after) => Submission::NotSent { reason, retry_after },
             Verdict::LinkRefused(reason) => Submission::LinkRefused(reason),
-            Verdict::Unknown(reason) => {
-                self.note(&reason);
-                Submission::Unknown(self.fallback(dispatch, secrets))
-            }
+            Verdict::Unknown(_) => Submission::Unknown(self.fallback(dispatch, secrets)),
         }
     }
 
@@ -146,19 +163,9 @@ impl HttpLink {
     }
 
     /// Remembers why an outcome was not what it should have been.
-    fn fails(&self, outcome: Submission) -> Submission {
-        match &outcome {
-            Submission::NotSent { reason, .. } | Submission::LinkRefused(reason) => {
-                self.note(reason);
-            }
-            Submission::Accepted(_) | Submission::Rejected(_) | Submission::Unknown(_) => {}
-        }
-        outcome
-    }
-
-    fn note(&self, reason: &str) {
+    fn note(&self, kind: ErrorKind, reason: &str) {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(reason.to_owned());
+        *last = Some(LastError { kind, text: reason.to_owned() });
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {

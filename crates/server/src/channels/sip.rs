@@ -21,7 +21,7 @@ use voice::trunk::{
 };
 
 use super::start::{LinkContext, LinkError};
-use super::{Dispatch, Link, LinkState, Standing, Submission};
+use super::{Dispatch, ErrorKind, LastError, Link, LinkState, Standing, Submission};
 use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
 use crate::seal::read_private;
 use call::PlacedCall;
@@ -275,6 +275,9 @@ impl Link for SipLink {
         let since = seen.1;
         let in_flight = self.inner.calls().len();
         let up = usize::from(standing == Standing::Up);
+        let is_refused = standing == Standing::Refused;
+        let kind = if is_refused { ErrorKind::Refused } else { ErrorKind::Unreachable };
+        let last_error = last_error.map(|text| LastError { kind, text });
         LinkState { standing, since, last_error, in_flight, connections: (up, 1) }
     }
 

@@ -23,12 +23,12 @@ use engine::{AttemptId, Channel};
 use smpp::{BindKind, Password};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use zeroize::Zeroizing;
 
 use super::start::{LinkContext, LinkError};
 use super::{Dispatch, Link, LinkState, Reports, Standing, Submission};
 use crate::clock::{self, Clock};
 use crate::config::{BindMode, LinkConfig, SmppConfig};
+use crate::seal::read_private;
 use crate::store::{CarrierKey, CarrierPart};
 use crate::telemetry::LinkFigures;
 use bind::Bind;
@@ -90,9 +90,7 @@ impl SmppLink {
         context: &LinkContext,
     ) -> Result<Self, LinkError> {
         let wrong = |problem: String| LinkError { name: name.to_owned(), problem };
-        let path = config.password_file.display();
-        let password = std::fs::read_to_string(&config.password_file).map(Zeroizing::new);
-        let password = password.map_err(|error| wrong(format!("read {path}: {error}")))?;
+        let password = read_private(&config.password_file).map_err(|error| wrong(error.told()))?;
         let password = Password::new(password.trim_end_matches(['\r', '\n']).to_owned());
         let connector =
             Connector::new(config.tls.as_ref(), config.response_timeout).map_err(wrong)?;

@@ -76,5 +76,6 @@ pub fn start_ways(
     for (name, link) in links {
         gates.push(Arc::new(Gate::new(start_link(name, link, context)?, link)));
     }
-    Ok(Ways { gates, routing: Routing::new(config.routes.clone()) })
+    let routing = Routing::new(config.routes.clone());
+    Ok(Ways { gates, routing, since: context.clock.now() })
 }

@@ -87,7 +87,7 @@ impl Switchboard {
             retire(Arc::clone(gate));
         }
         let routing = routing(driver, &config, &gates);
-        driver.channels.replace(Ways { gates, routing });
+        driver.channels.replace(Ways { gates, routing, since: driver.clock.now() });
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Switchboard {
         let removed = removed.filter(|name| !fresh.links.contains_key(*name));
         let removed = removed.map(str::to_owned).collect();
         let routing = routing(driver, &fresh, &gates);
-        driver.channels.replace(Ways { gates, routing });
+        driver.channels.replace(Ways { gates, routing, since: driver.clock.now() });
         gone.into_iter().for_each(retire);
         for gate in started.into_iter().filter(|gate| gate.control() == Control::Draining) {
             retire(gate);
@@ -208,7 +208,8 @@ impl Switchboard {
                 let swap =
                     |old: &Arc<Gate>| Arc::clone(if Arc::ptr_eq(old, &gate) { &anew } else { old });
                 let gates = ways.gates.iter().map(swap).collect();
-                driver.channels.replace(Ways { gates, routing: ways.routing.clone() });
+                let routing = ways.routing.clone();
+                driver.channels.replace(Ways { gates, routing, since: ways.since });
                 anew
             }
         };
@@ -243,7 +244,7 @@ impl Switchboard {
         kept.await?;
         let gates: Vec<Arc<Gate>> = ways.gates.iter().map(Arc::clone).collect();
         let routing = routing(driver, &config, &gates);
-        driver.channels.replace(Ways { gates, routing });
+        driver.channels.replace(Ways { gates, routing, since: driver.clock.now() });
         Ok(())
     }
 }
@@ -307,7 +308,7 @@ async fn recall(driver: &Driver, gates: &[Arc<Gate>]) -> Result<(), StoreError> 
     driver.quality.flush(driver.store.as_ref()).await?;
     let today = FigureQuery {
         period: Period::Day,
-        by: FiguresBy::Link,
+        by: vec![FiguresBy::Link],
         each: false,
         since: Period::Day.begin(now),
         limit: LINKS_ASKED_FOR,

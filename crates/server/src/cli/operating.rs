@@ -107,7 +107,7 @@ impl RouteCommand {
 /// Shows what became of attempts.
 #[derive(Args)]
 pub(super) struct Stats {
-    /// What to sum up by: route, link, country or network.
+    /// What to sum up by: route, link, country or network, or several with commas between them.
     #[arg(long, default_value = "route")]
     by: String,
     /// From the figures of each minute, hour or day.
@@ -142,6 +142,7 @@ pub(super) const STATS_EXAMPLE: &str = "\
 Examples:
   countersign stats
   countersign stats --by country --period day
+  countersign stats --by route,country,network
   countersign stats --by link --period minute --since 600 --each
 
 WAIT is the median time from the hand-over to the final receipt. What RECEIPTS says is what
@@ -152,7 +153,8 @@ pub(super) const RELOAD_EXAMPLE: &str = "\
 Example:
   countersign reload
 
-Links and routes take effect at once; links whose settings are the same are left alone.";
+Links and routes take effect at once. Links whose settings are the same are left alone, but one \
+whose credentials are refused reads them from their files again.";
 
 const ROUTE_SET_EXAMPLE: &str = "\
 Examples:

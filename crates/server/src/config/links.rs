@@ -291,6 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn no_slot_decides_which_host_a_message_goes_to() {
+        let told = |url: &str| {
+            let mut mistakes = ConfigMistakes::default();
+            let file = format!("[a]\nkind = 'http'\nurl = '{url}'");
+            resolve_links(toml::from_str(&file).unwrap(), &mut mistakes);
+            mistakes.to_string()
+        };
+        for url in ["https://{to}.example/", "https://sms.example:9{to}/", "https://{from}/x"] {
+            assert!(told(url).contains("link.a.url: "), "{url}: {}", told(url));
+        }
+        let fine = told("https://sms.example/{to}?from={from}");
+        assert!(!fine.contains("link.a.url: "), "{fine}");
+    }
+
+    #[test]
+    fn the_times_that_a_carrier_allows_must_be_in_order() {
+        let mut mistakes = ConfigMistakes::default();
+        let file = "[a]\nkind = 'http'\nurl = 'https://sms.example/'\n\
+            validity = { min_s = 30, max_s = 20 }";
+        resolve_links(toml::from_str(file).unwrap(), &mut mistakes);
+        assert!(mistakes.to_string().contains("link.a.validity.min_s"), "{mistakes}");
+    }
+
+    #[test]
     fn the_network_is_mcc_and_mnc() {
         for (network, fits) in [("00101", true), ("310004", true), ("3100045", false), ("", false)]
         {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::wording::Segments;
 use engine::{Bucket, MessageId, NewMessage, PhoneNumber, SecretText, Timestamp};
 
-use super::{Driver, lease, screen};
+use super::{Driver, finish, lease, screen};
 use crate::clock;
 use crate::directory::{Account, OurNumber};
 use crate::store::{
@@ -34,7 +34,8 @@ impl Driver {
     /// Takes in what a handset sent. The link tells the carrier that it has it only after this
     /// returned `Ok`; until then the carrier brings it again, which does no harm.
     ///
-    /// What is sent to a number that no account has is counted and dropped.
+    /// What is sent to a number that no account has is counted and dropped, and so is what would
+    /// have to go into a row that cannot be read.
     ///
     /// # Errors
     /// The store fails; the carrier must bring the message again.
@@ -44,11 +45,10 @@ impl Driver {
         message: InboundMessage,
     ) -> Result<(), StoreError> {
         let driver = Arc::clone(self);
-        let link = link.to_owned();
+        let name = link.to_owned();
         // What is committed must be carried out, also when whoever brought it has hung up.
-        let task = tokio::spawn(async move { driver.take_inbound(&link, &message).await });
-        let panicked = |_| StoreError::Unavailable("the operation panicked".to_owned());
-        task.await.unwrap_or_else(|error| Err(panicked(error)))
+        let taken = finish(async move { driver.take_inbound(&name, &message).await });
+        self.drop_unreadable(link, taken.await)
     }
 
     async fn take_inbound(

@@ -38,11 +38,13 @@ async fn receipts(
     }
     for report in reports {
         let driver = &app.driver;
-        let told = driver.handle_carrier_receipt(&link, report.keys, report.receipt).await;
+        let keys = report.keys.clone();
+        let told = driver.handle_carrier_receipt(&link, keys, report.receipt).await;
         if let Err(error) = told {
             tracing::warn!(link, %error, "a report cannot be stored");
             return busy();
         }
+        callbacks.settle(&report);
     }
     taken(callbacks.answer())
 }

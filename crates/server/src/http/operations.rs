@@ -48,6 +48,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
             link: Label::link(gate.link.name()),
             standing: state.standing.as_str(),
             control: gate.control().as_str(),
+            last_error: state.last_error.map(|error| error.kind.as_str()),
             in_flight: i64::try_from(state.in_flight).unwrap_or(i64::MAX),
             today: i64::try_from(gate.today(now).0).unwrap_or(i64::MAX),
         }
@@ -64,7 +65,7 @@ fn links(app: &App) -> Vec<serde_json::Value> {
             "name": gate.link.name(),
             "standing": state.standing.as_str(),
             "control": gate.control().as_str(),
-            "last_error": state.last_error,
+            "last_error": state.last_error.map(|error| error.text),
         })
     });
     told.collect()

@@ -71,6 +71,16 @@ pub enum PrivateFileError {
     },
 }
 
+impl PrivateFileError {
+    /// Tells what is wrong together with what the system said, for those who start a link.
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 fn read(path: &Path, file: File) -> Result<Zeroizing<String>, PrivateFileError> {
     let failed = |source| PrivateFileError::Read { path: path.to_owned(), source };
     // Asked of the open file and not of the path, which may name another file by now.

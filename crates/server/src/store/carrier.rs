@@ -128,6 +128,8 @@ pub enum NewsEvent {
     Rejected,
     /// Nobody knows whether the carrier took it.
     Unconfirmed,
+    /// The carrier took it after all, of which nobody knew at first.
+    Confirmed,
     /// A receipt came, so long after the hand-over.
     Reported(Receipt, Duration),
     /// Its code came back: the user had it.

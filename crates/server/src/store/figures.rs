@@ -160,13 +160,28 @@ pub enum FiguresBy {
     Network,
 }
 
+impl FiguresBy {
+    /// Everything that figures are summed up by.
+    pub const ALL: [Self; 4] = [Self::Route, Self::Link, Self::Country, Self::Network];
+
+    /// Returns its name in the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Link => "link",
+            Self::Country => "country",
+            Self::Network => "network",
+        }
+    }
+}
+
 /// Which figures to sum up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FigureQuery {
     /// From rows of this period.
     pub period: Period,
-    /// What to sum up by; channel and grade are always told apart.
-    pub by: FiguresBy,
+    /// What to sum up by, all of it together; channel and grade are always told apart.
+    pub by: Vec<FiguresBy>,
     /// Whether each period is summed up for itself.
     pub each: bool,
     /// From periods that began at this moment or later.
@@ -180,7 +195,8 @@ pub struct FigureQuery {
 pub struct FigureSum {
     /// The period's beginning, if each was asked for.
     pub at: Option<Timestamp>,
-    /// What they are the figures of: the name of a route or link, the code of a country.
+    /// What they are the figures of: the name of a route or link, the code of a country; of several
+    /// together, with a `/` between them.
     pub name: String,
     /// The channel.
     pub channel: Channel,

@@ -336,7 +336,7 @@ impl Store for SqliteStore {
     }
 
     fn figures(&self, query: FigureQuery) -> Reply<'_, Vec<FigureSum>> {
-        self.readers.read(move |connection| figures::sums(connection, query))
+        self.readers.read(move |connection| figures::sums(connection, &query))
     }
 
     fn verification(&self, id: VerificationId) -> Reply<'_, Option<VerificationView>> {

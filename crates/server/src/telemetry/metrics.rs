@@ -70,8 +70,10 @@ pub struct Metrics {
     submit_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     answer_seconds: Family<LinkLabels, Histogram, fn() -> Histogram>,
     throttles: Family<LinkLabels, Counter>,
+    deliveries_dropped: Family<LinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     link_standing: Family<StandingLabels, Gauge>,
+    link_last_error: Family<ErrorLabels, Gauge>,
     link_in_flight: Family<LinkLabels, Gauge>,
     link_today: Family<LinkLabels, Gauge>,
     crowded_out: Family<ResultLabels, Counter>,
@@ -134,6 +136,12 @@ struct StandingLabels {
     control: Label,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    link: Label,
+    kind: Label,
+}
+
 /// How one link stands, for the collector.
 #[derive(Clone, Debug)]
 pub struct LinkStand {
@@ -143,6 +151,8 @@ pub struct LinkStand {
     pub standing: &'static str,
     /// Whether the operator lets it be used.
     pub control: &'static str,
+    /// What kind of thing went wrong last: `unreachable`, `refused` and so on.
+    pub last_error: Option<&'static str>,
     /// How many hand-overs wait for the carrier's answer.
     pub in_flight: i64,
     /// How many hand-overs there were today.
@@ -186,11 +196,13 @@ impl Metrics {
             webhooks: Family::default(),
             inbound: Family::default(),
             conversions: Family::default(),
-            submit_seconds: Family::new_with_constructor(seconds),
+            submit_seconds: Family::new_with_constructor(minutes),
             answer_seconds: Family::new_with_constructor(seconds),
             throttles: Family::default(),
+            deliveries_dropped: Family::default(),
             outcomes: Family::default(),
             link_standing: Family::default(),
+            link_last_error: Family::default(),
             link_in_flight: Family::default(),
             link_today: Family::default(),
             crowded_out: Family::default(),
@@ -220,14 +232,19 @@ impl Metrics {
         );
         r.register("conversions", "Whether users got in, by route", self.conversions.clone());
         let seconds = self.submit_seconds.clone();
-        r.register("time_to_submit_seconds", "From an acknowledged request to the wire", seconds);
+        let told = "From an acknowledged request, or the beginning of a later step, to the wire";
+        r.register("time_to_submit_seconds", told, seconds);
         r.register("link_standing", "1 for how a link stands", self.link_standing.clone());
+        let last_error = self.link_last_error.clone();
+        r.register("link_last_error", "1 for what kind of thing went wrong last", last_error);
         let in_flight = self.link_in_flight.clone();
         r.register("link_in_flight", "Hand-overs that wait for an answer", in_flight);
         r.register("link_today", "Hand-overs since midnight UTC", self.link_today.clone());
         let seconds = self.answer_seconds.clone();
         r.register("link_answer_seconds", "From a submit to the carrier's answer", seconds);
         r.register("link_throttles", "Submits refused for their rate", self.throttles.clone());
+        let told = "Receipts and messages for rows that cannot be read";
+        r.register("deliveries_dropped", told, self.deliveries_dropped.clone());
         r.register("outcomes", "Ends of verifications", self.outcomes.clone());
         let crowded_out = self.crowded_out.clone();
         r.register("last_lines_crowded_out", "Texts too long for their last line", crowded_out);
@@ -300,17 +317,27 @@ impl Metrics {
     /// All links are as told; those that are not told of are gone.
     pub fn links(&self, links: impl Iterator<Item = LinkStand>) {
         self.link_standing.clear();
+        self.link_last_error.clear();
         self.link_in_flight.clear();
         self.link_today.clear();
         for told in links {
-            let LinkStand { link, standing, control, in_flight, today } = told;
+            let LinkStand { link, standing, control, last_error, in_flight, today } = told;
             let (standing, control) = (standing.into(), control.into());
             let labels = StandingLabels { link: link.clone(), standing, control };
             self.link_standing.get_or_create(&labels).set(1);
+            if let Some(kind) = last_error {
+                let labels = ErrorLabels { link: link.clone(), kind: kind.into() };
+                self.link_last_error.get_or_create(&labels).set(1);
+            }
             let labels = LinkLabels { link };
             self.link_in_flight.get_or_create(&labels).set(in_flight);
             self.link_today.get_or_create(&labels).set(today);
         }
+    }
+
+    /// What a carrier brought could not be put where it belongs, and never will be.
+    pub fn delivery_dropped(&self, link: &Label) {
+        self.deliveries_dropped.get_or_create(&LinkLabels { link: link.clone() }).inc();
     }
 
     /// The figures of a link's connections.
@@ -372,6 +399,11 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, BUCKETS))
 }
 
+/// From half a millisecond to nine minutes, which is what a code lives: an outage is part of it.
+fn minutes() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, BUCKETS + 6))
+}
+
 /// How many buckets a histogram has; a choice.
 const BUCKETS: u16 = 15;
 
@@ -407,6 +439,7 @@ mod tests {
             link: Label::link("gone"),
             standing: "down",
             control: "running",
+            last_error: Some("silent"),
             in_flight: 1,
             today: 2,
         };
@@ -425,6 +458,7 @@ mod tests {
             r#"countersign_conversions_total{route="north",converted="yes"} 1"#,
             r#"countersign_outcomes_total{outcome="verified"} 1"#,
             r#"countersign_last_lines_crowded_out_total{result="left_out"} 1"#,
+            r#"countersign_link_last_error{link="north",kind="silent"} 1"#,
             "countersign_store_commit_turns_sum 7.0",
             "countersign_store_commit_seconds_count 1",
             "countersign_store_queue_turns 5",

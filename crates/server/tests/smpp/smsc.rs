@@ -72,6 +72,9 @@ struct State {
     delivered: HashMap<u32, oneshot::Sender<Status>>,
     sequence: u32,
     last_id: u64,
+    /// What the next binds are declined with.
+    declines: VecDeque<Status>,
+    has_one_bind: bool,
     binds_refused: usize,
     unbinds: usize,
 }
@@ -101,6 +104,16 @@ impl Smsc {
     /// Answers the next submits so, and those after as usual.
     pub(crate) fn will_answer(&self, answers: &[Answer]) {
         self.state().next.extend(answers);
+    }
+
+    /// Takes one bind at a time from now on.
+    pub(crate) fn will_take_one_bind(&self) {
+        self.state().has_one_bind = true;
+    }
+
+    /// Declines the next binds so.
+    pub(crate) fn will_decline(&self, statuses: &[Status]) {
+        self.state().declines.extend(statuses);
     }
 
     /// Waits for the next submit.
@@ -312,8 +325,14 @@ fn handle(
     match pdu.body {
         Body::Bind(bind) => {
             let mut state = shared.state();
+            let is_bound = state.connections.iter().any(|connection| connection.kind.is_some());
             let resp = BindResp { system_id: "SMSC".to_owned(), ..BindResp::default() };
-            if bind.password.reveal() == shared.password {
+            let declined = state.declines.pop_front();
+            let declined = declined.or((state.has_one_bind && is_bound).then_some(Status::RALYBND));
+            if let Some(status) = declined {
+                state.binds_refused += 1;
+                answer(status, Body::BindResp(bind.kind, BindResp::default()));
+            } else if bind.password.reveal() == shared.password {
                 state.connections[connection].kind = Some(bind.kind);
                 answer(Status::ROK, Body::BindResp(bind.kind, resp));
             } else {

@@ -1,6 +1,8 @@
 //! A server in this process, with a demo account and links to SMSCs.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,32 +59,26 @@ impl Stage {
 
     /// Starts a server and waits for nothing.
     pub(crate) async fn start_unbound(links: &[LinkTo<'_>], password: &str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let password_file = dir.path().join("password");
-        std::fs::write(&password_file, format!("{password}\n")).unwrap();
-        let mut file = SETTINGS.replace("DIR", dir.path().to_str().unwrap());
-        for LinkTo { name, host, keys } in links {
-            let password_file = password_file.display();
-            write!(
-                file,
-                "\n[link.{name}]\nkind = \"smpp\"\nhosts = [\"{host}\"]\nsystem_id = \"esme\"\n\
-                 password_file = \"{password_file}\"\n{keys}\n"
-            )
-            .unwrap();
-        }
-        let names: Vec<String> = links.iter().map(|link| format!("\"{}\"", link.name)).collect();
-        write!(file, "[route.all]\nlinks = [{}]\n", names.join(", ")).unwrap();
-        let path: PathBuf = dir.path().join("countersign.toml");
-        std::fs::write(&path, file).unwrap();
-        let config = Config::load(Some(&path), [("", ""); 0]).unwrap();
+        let config = configuration(&dir, links, password, 0o600);
         let server = Server::start_with(config, true, Arc::new(Metrics::new())).await.unwrap();
         let app = Arc::clone(server.app());
+        let path = dir.path().join("countersign.toml");
+        app.switchboard.read_with(Box::new(move || Config::load(Some(&path), [("", ""); 0])));
         let url = format!("http://{}", server.address().unwrap());
         let (stop, stopped) = watch::channel(false);
         let done = tokio::spawn(server.run(stopped));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { dir, app, url, client, stop, done }
+    }
+
+    /// Tries to start a server whose password everybody on the machine can read; answers why it
+    /// does not.
+    pub(crate) async fn refused_with_readable_password(link: LinkTo<'_>) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let config = configuration(&dir, &[link], PASSWORD, 0o644);
+        let started = Server::start_with(config, true, Arc::new(Metrics::new())).await;
+        started.err().expect("it must not start").to_string()
     }
 
     /// Stops the server and waits until it has.
@@ -95,6 +91,12 @@ impl Stage {
     /// Tells the server to stop, and lets it go on with that.
     pub(crate) fn ask_to_stop(&self) {
         self.stop.send(true).unwrap();
+    }
+
+    /// Reads links with other settings, as an operator would have them read.
+    pub(crate) async fn reload(&self, links: &[LinkTo<'_>]) {
+        configuration(&self.dir, links, PASSWORD, 0o600);
+        self.app.switchboard.reload(&self.app.driver).await.unwrap();
     }
 
     pub(crate) fn app(&self) -> &Arc<App> {
@@ -207,11 +209,39 @@ impl Stage {
         self.metrics().lines().any(|told| told == line)
     }
 
+    /// The file of the store.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("data/countersign.db")
+    }
+
     fn demo(&self, field: &str) -> String {
         let text = std::fs::read_to_string(self.dir.path().join("data/demo.json")).unwrap();
         let demo: Value = serde_json::from_str(&text).unwrap();
         demo[field].as_str().unwrap().to_owned()
     }
+}
+
+/// Writes a configuration with links to SMSCs, and the file with their password.
+fn configuration(dir: &TempDir, links: &[LinkTo<'_>], password: &str, mode: u32) -> Config {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, format!("{password}\n")).unwrap();
+    std::fs::set_permissions(&password_file, Permissions::from_mode(mode)).unwrap();
+    let mut file = SETTINGS.replace("DIR", dir.path().to_str().unwrap());
+    for LinkTo { name, host, keys } in links {
+        let password_file = password_file.display();
+        write!(
+            file,
+            "\n[link.{name}]\nkind = \"smpp\"\nhosts = [\"{host}\"]\nsystem_id = \"esme\"\n\
+             password_file = \"{password_file}\"\n{keys}\n"
+        )
+        .unwrap();
+    }
+    let names: Vec<String> = links.iter().map(|link| format!("\"{}\"", link.name)).collect();
+    write!(file, "[route.all]\nlinks = [{}]\n", names.join(", ")).unwrap();
+    let path: PathBuf = dir.path().join("countersign.toml");
+    std::fs::write(&path, file).unwrap();
+    Config::load(Some(&path), [("", ""); 0]).unwrap()
 }
 
 const SETTINGS: &str = "

@@ -31,6 +31,9 @@ pub(crate) async fn figures_are_summed_up_by_what_is_asked_for(bench: Bench) {
     assert_eq!(told(&summed(&bench, FiguresBy::Link, false).await), [("a", 7), ("b", 2)]);
     assert_eq!(told(&summed(&bench, FiguresBy::Route, false).await), [("main", 9)]);
     assert_eq!(told(&summed(&bench, FiguresBy::Network, false).await), [("23415", 9)]);
+    let by = [FiguresBy::Route, FiguresBy::Link, FiguresBy::Country];
+    let together = [("main/a/GB", 6), ("main/b/DE", 2), ("main/a/DE", 1)];
+    assert_eq!(told(&summed_by(&bench, &by, false).await), together);
     let each = summed(&bench, FiguresBy::Country, true).await;
     assert_eq!(told(&each), [("GB", 4), ("DE", 2), ("GB", 2), ("DE", 1)], "the newest first");
     assert_eq!(each.first().unwrap().at, Some(later));
@@ -74,6 +77,11 @@ async fn add(bench: &Bench, period: Period, at: Timestamp, rows: &[(&str, &str, 
 }
 
 async fn summed(bench: &Bench, by: FiguresBy, each: bool) -> Vec<FigureSum> {
+    summed_by(bench, &[by], each).await
+}
+
+async fn summed_by(bench: &Bench, by: &[FiguresBy], each: bool) -> Vec<FigureSum> {
+    let by = by.to_vec();
     let query = FigureQuery { period: Period::Hour, by, each, since: NOON, limit: 100 };
     bench.store().figures(query).await.unwrap()
 }

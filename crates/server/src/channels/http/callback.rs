@@ -5,6 +5,7 @@ use std::fmt;
 use engine::{ErrorCode, Receipt, ReceiptStatus, SecretText};
 use serde_json::Value as Json;
 
+use super::super::seen::Seen;
 use super::answer::word;
 use crate::config::{InboundRules, ReportRules};
 use crate::directory::ServerSecrets;
@@ -47,6 +48,7 @@ pub struct Callbacks {
     link: String,
     reports: ReportRules,
     inbound: Option<InboundRules>,
+    seen: Seen,
 }
 
 /// What came: the parameters of the query, then those of the body.
@@ -61,10 +63,14 @@ pub struct Callback {
 /// A report that was understood.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Report {
-    /// The names that its message may have, the best first.
+    /// The names that its message may have, the best first; none if it comes again.
     pub keys: Vec<CarrierKey>,
     /// What it says.
     pub receipt: Receipt,
+    /// Those of its names that are of its message alone.
+    own: Vec<CarrierKey>,
+    /// Where it has none of its own, a digest of all of it.
+    said: Option<CarrierKey>,
 }
 
 impl fmt::Debug for Callback {
@@ -85,6 +91,13 @@ impl Callback {
             pairs.extend(form_urlencoded::parse(body).into_owned());
         }
         Self { pairs, json }
+    }
+
+    /// Returns everything that is said of one item, in one text.
+    fn said(&self, item: Option<&Json>) -> String {
+        let mut said = form_urlencoded::Serializer::new(String::new());
+        said.extend_pairs(&self.pairs);
+        format!("{}{}", said.finish(), item.map(Json::to_string).unwrap_or_default())
     }
 
     /// Returns what the body lists, or the body as the only item.
@@ -114,7 +127,23 @@ impl Callback {
 
 impl Callbacks {
     pub(super) fn new(link: &str, reports: ReportRules, inbound: Option<InboundRules>) -> Self {
-        Self { link: link.to_owned(), reports, inbound }
+        Self { link: link.to_owned(), reports, inbound, seen: Seen::new() }
+    }
+
+    /// What the link was given and has told in the last minutes.
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Takes note that a report is stored.
+    pub fn settle(&self, report: &Report) {
+        if !report.receipt.status.is_final() {
+            return;
+        }
+        self.seen.settle(&report.own);
+        if let Some(said) = report.said {
+            self.seen.settle_nameless(said);
+        }
     }
 
     /// How messages from handsets are read; `None` if there are none.
@@ -166,14 +195,15 @@ impl Callbacks {
     ) -> Option<Report> {
         let rules = &self.reports;
         let field = |name: &Option<String>| callback.field(item, name.as_ref());
-        let number = field(&rules.to).and_then(|text| {
+        let number: Option<u64> = field(&rules.to).and_then(|text| {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-            digits.parse().ok().map(|digits| number_id(digits, secrets))
+            digits.parse().ok()
         });
         // Ours first: whatever becomes of the answer, it is known by that name, and a report that
         // comes before the answer waits under its first name.
-        let names = [field(&rules.own_id), field(&rules.id), number];
-        let keys: Vec<CarrierKey> = names.iter().flatten().map(|id| self.key(id)).collect();
+        let names = [field(&rules.own_id), field(&rules.id)];
+        let own: Vec<CarrierKey> = names.iter().flatten().map(|id| self.key(id)).collect();
+        let said = own.is_empty().then(|| self.key(&format!("said:{}", callback.said(item))));
         let state = field(&rules.state)?;
         let otherwise = rules.otherwise.unwrap_or(ReceiptStatus::Unknown);
         let status = rules.states.get(&state).copied().unwrap_or(otherwise);
@@ -183,7 +213,18 @@ impl Callbacks {
             }
             Some(_) | None => Self::no_error(status),
         };
-        (!keys.is_empty()).then_some(Report { keys, receipt: Receipt { status, error } })
+        if own.is_empty() && number.is_none() {
+            return None;
+        }
+        let mut keys = own.clone();
+        let is_repeat = said.is_some_and(|said| self.seen.is_repeat(said));
+        if let Some(digits) = number
+            && !is_repeat
+            && self.seen.may_go_by_number(&own, digits)
+        {
+            keys.push(self.key(&number_id(digits, secrets)));
+        }
+        Some(Report { keys, receipt: Receipt { status, error }, own, said })
     }
 
     fn error(&self, error: &str, status: ReceiptStatus) -> ErrorCode {
@@ -253,6 +294,38 @@ mod tests {
         let key = |id| CarrierKey::of("one", id);
         let expected = [(key("7"), ReceiptStatus::Delivered), (key("8"), ReceiptStatus::Unknown)];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_report_goes_by_its_number_only_if_it_is_not_that_of_another_message() {
+        let name = |name: &str| Some(name.to_owned());
+        let rules = ReportRules {
+            id: name("id"),
+            to: name("to"),
+            state: name("state"),
+            states: [("ok".to_owned(), ReceiptStatus::Delivered)].into(),
+            ..ReportRules::default()
+        };
+        let (callbacks, secrets) = (Callbacks::new("one", rules, None), secrets());
+        let report = |query: &str| {
+            let callback = Callback::read(query, None, b"");
+            callbacks.reports(&callback, &secrets).pop().unwrap()
+        };
+        let by_number = CarrierKey::of("one", &number_id(447_700_900_123, &secrets));
+        let named = report("id=7&to=%2B447700900123&state=ok");
+        assert_eq!(named.keys, [CarrierKey::of("one", "7"), by_number]);
+        callbacks.settle(&named);
+        let again = report("id=7&to=447700900123&state=ok");
+        assert_eq!(again.keys, [CarrierKey::of("one", "7")], "it comes again");
+        callbacks.seen().begin(447_700_900_123);
+        let early = report("id=8&to=447700900123&state=ok");
+        assert_eq!(early.keys, [CarrierKey::of("one", "8")], "it may be the one under way");
+
+        let nameless = report("to=00447700900123&state=ok&at=9:00");
+        assert_eq!(nameless.keys, [by_number]);
+        callbacks.settle(&nameless);
+        assert_eq!(report("to=00447700900123&state=ok&at=9:00").keys, [], "it comes again");
+        assert_eq!(report("to=00447700900123&state=ok&at=9:01").keys, [by_number]);
     }
 
     #[test]

@@ -8,10 +8,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use crate::channels::trust::authorities;
 use crate::config::HttpConfig;
 use crate::webhooks::sender::connector::Connector;
 use crate::webhooks::sender::retry_after;
@@ -42,26 +40,11 @@ pub(super) struct Answered {
 
 impl Exchange {
     pub(super) fn open(config: &HttpConfig) -> Result<Self, String> {
-        let authorities = config.ca_file.as_ref().map(|path| {
-            let shown = path.display();
-            let mut authorities = RootCertStore::empty();
-            let certificates = CertificateDer::pem_file_iter(path)
-                .map_err(|error| format!("cannot read {shown}: {error}"))?;
-            for certificate in certificates {
-                certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|one| authorities.add(one).map_err(|error| error.to_string()))
-                    .map_err(|error| format!("cannot use a certificate in {shown}: {error}"))?;
-            }
-            if authorities.is_empty() {
-                return Err(format!("there is no certificate in {shown}"));
-            }
-            Ok(authorities)
-        });
+        let trusted = config.ca_file.as_deref().map(authorities).transpose()?;
         // The operator wrote the URL, and may well mean a neighbour.
         let allow_private = true;
         let timeout = config.connect_timeout.min(config.timeout);
-        let connector = Connector::new(timeout, allow_private, authorities.transpose()?)
+        let connector = Connector::new(timeout, allow_private, trusted)
             .map_err(|error| format!("cannot set TLS up: {error}"))?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())

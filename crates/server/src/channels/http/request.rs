@@ -39,7 +39,7 @@ pub(super) fn own_id(attempt: AttemptId, secrets: &ServerSecrets) -> String {
 impl Requests {
     pub(super) fn open(link: &str, config: &HttpConfig) -> Result<Self, String> {
         let read = |path: &std::path::PathBuf| {
-            let text = read_private(path).map_err(|error| error.to_string())?;
+            let text = read_private(path).map_err(|error| error.told())?;
             Ok::<_, String>(Zeroizing::new(text.trim().to_owned()))
         };
         let password = config.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
@@ -116,7 +116,9 @@ impl Message<'_> {
         let from = || dispatch.originator.as_deref().unwrap_or_default();
         let text = dispatch.text.reveal();
         let is_gsm = Segments::of(text).encoding == Encoding::Gsm7;
-        let seconds = dispatch.expires_at.since(*now).as_secs().max(1);
+        // Never longer than it is of use, unless the aggregator has no shorter time.
+        let (shortest, longest) = config.validity_s;
+        let seconds = dispatch.expires_at.since(*now).as_secs().clamp(shortest, longest);
         match slot {
             Slot::To => dispatch.number.to_string(),
             Slot::ToE164 => format!("+{}", dispatch.number),
@@ -138,7 +140,8 @@ impl Message<'_> {
             Slot::User => config.user.clone(),
             Slot::Password => requests.password.to_string(),
             Slot::ValiditySeconds => seconds.to_string(),
-            Slot::ValidityMinutes => seconds.div_ceil(60).to_string(),
+            Slot::ValidityMinutes => (seconds / 60).max(1).to_string(),
+            Slot::ValidityMillis => seconds.saturating_mul(1000).to_string(),
             Slot::Secret(name) => {
                 requests.secrets.get(name).map(|secret| secret.to_string()).unwrap_or_default()
             }

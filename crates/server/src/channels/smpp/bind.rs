@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::Shared;
 use super::exchange::Exchange;
 use super::job::Job;
-use crate::channels::Standing;
+use crate::channels::{ErrorKind, Standing};
 use crate::clock::{self, Stopwatch};
 use crate::config::SmscAddress;
 
@@ -27,6 +27,8 @@ pub(super) struct Bind {
     /// The time of all its sessions, so that the pace it has found outlives each.
     watch: Stopwatch,
     pace: Pace,
+    /// How often in a row the SMSC has declined the bind for another reason than its credentials.
+    declined: u32,
 }
 
 /// How a try to work ended.
@@ -35,7 +37,7 @@ enum Tried {
     Finished,
     /// There was a bind, and it was lost.
     Lost,
-    /// Only the operator can help.
+    /// Only the operator can help, as far as can be told.
     Refused,
     /// Nothing came of it.
     Failed,
@@ -50,7 +52,8 @@ impl Bind {
         closing: watch::Receiver<bool>,
     ) -> Self {
         let pace = Pace::new(shared.config.pdus_per_s);
-        Self { shared, index, kind, queue, closing, watch: Stopwatch::start(), pace }
+        let watch = Stopwatch::start();
+        Self { shared, index, kind, queue, closing, watch, pace, declined: 0 }
     }
 
     /// Works until the link is closed.
@@ -70,7 +73,7 @@ impl Bind {
                     wait
                 }
             };
-            if self.rest(jittered(wait)).await {
+            if self.rest(clock::jittered(wait)).await {
                 break;
             }
         }
@@ -107,7 +110,8 @@ impl Bind {
             Ok(stream) => stream,
             Err(error) => {
                 let error = format!("connect to {}:{}: {error}", host.host, host.port);
-                shared.board.note_error(self.index, Standing::Down, error);
+                let kind = ErrorKind::Unreachable;
+                shared.board.note_error(self.index, Standing::Down, kind, error);
                 return Tried::Failed;
             }
         };
@@ -122,19 +126,27 @@ impl Bind {
         );
         let done = exchange.run(stream).await;
         self.pace = done.pace;
-        let error = match done.reason {
+        let (kind, error) = match done.reason {
             CloseReason::Unbound => return Tried::Finished,
-            CloseReason::BindRefused(status) => format!("the bind was answered with {status}"),
-            CloseReason::BindTimedOut => "the bind was not answered".to_owned(),
-            CloseReason::UnboundByPeer => "the SMSC has unbound".to_owned(),
-            CloseReason::PeerSilent => "the SMSC answers nothing".to_owned(),
-            CloseReason::PeerNotReading => "the SMSC does not read".to_owned(),
-            CloseReason::ImpossibleLength(_) => "what the SMSC sends is not SMPP".to_owned(),
-            CloseReason::LinkClosed => "the connection was lost".to_owned(),
+            CloseReason::BindRefused(status) => {
+                (ErrorKind::Refused, &*format!("the bind was answered with {status}"))
+            }
+            CloseReason::BindTimedOut => (ErrorKind::Silent, "the bind was not answered"),
+            CloseReason::UnboundByPeer => (ErrorKind::Unreachable, "the SMSC has unbound"),
+            CloseReason::PeerSilent => (ErrorKind::Silent, "the SMSC answers nothing"),
+            CloseReason::PeerNotReading => (ErrorKind::Silent, "the SMSC does not read"),
+            CloseReason::ImpossibleLength(_) => {
+                (ErrorKind::Garbled, "what the SMSC sends is not SMPP")
+            }
+            CloseReason::LinkClosed => (ErrorKind::Unreachable, "the connection was lost"),
         };
-        let is_refused = matches!(done.reason, CloseReason::BindRefused(s) if is_final(s));
+        if done.was_bound {
+            self.declined = 0;
+        }
+        let is_refused = matches!(done.reason, CloseReason::BindRefused(status)
+            if is_for_operator(status, &mut self.declined));
         let standing = if is_refused { Standing::Refused } else { Standing::Down };
-        shared.board.note_error(self.index, standing, error);
+        shared.board.note_error(self.index, standing, kind, error.to_owned());
         match (is_refused, done.was_bound) {
             (true, _) => Tried::Refused,
             (false, true) => Tried::Lost,
@@ -198,17 +210,16 @@ impl Bind {
     }
 }
 
-/// Whether a bind is refused until the operator has changed something. One that is said to exist
-/// already is often that of a connection whose death the SMSC has not noticed.
-fn is_final(status: Status) -> bool {
-    status.is_bind_refusal() && status != Status::RALYBND
-}
-
-/// Somewhere between half of a pause and all of it, so that links that were lost together do not
-/// come back together.
-fn jittered(pause: Duration) -> Duration {
-    let half = u32::try_from(pause.as_millis() / 2).unwrap_or(u32::MAX);
-    Duration::from_millis(u64::from(half) + u64::from(clock::uniform_below(half + 1)))
+/// Whether a bind is refused until the operator has changed something, as far as can be told, after
+/// so many that were `declined` in a row. What is not said of the credentials may be over in a
+/// moment: that there is such a bind already, or that it failed, is said where a reload has
+/// replaced a connection, or where one has died unnoticed.
+fn is_for_operator(status: Status, declined: &mut u32) -> bool {
+    if [Status::RINVPASWD, Status::RINVSYSID].contains(&status) {
+        return true;
+    }
+    *declined = declined.saturating_add(1);
+    *declined >= DECLINED_MAX
 }
 
 /// The pauses between two tries, which double.
@@ -217,6 +228,9 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Many SMSCs lock an account out after a few wrong passwords.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
+
+/// What an SMSC has declined so often in a row, over some three minutes, is for the operator, too.
+const DECLINED_MAX: u32 = 8;
 
 /// Deliveries that may wait for the store, on each bind; above it the SMSC is told to repeat.
 /// A choice: two of the store's batches, and some hundred KB at most.
@@ -227,17 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_between_half_of_itself_and_itself() {
-        for _ in 0..1000 {
-            let pause = jittered(PAUSE_MAX);
-            assert!((PAUSE_MAX / 2..=PAUSE_MAX).contains(&pause), "{pause:?}");
+    fn wrong_credentials_are_for_the_operator_at_once_and_other_refusals_if_they_persist() {
+        for status in [Status::RINVPASWD, Status::RINVSYSID] {
+            assert!(is_for_operator(status, &mut 0), "{status}");
         }
-    }
-
-    #[test]
-    fn wrong_credentials_are_for_the_operator_and_an_old_bind_is_not() {
-        let refused = [Status::RBINDFAIL, Status::RINVPASWD, Status::RINVSYSID, Status::RINVSYSTYP];
-        assert!(refused.into_iter().all(is_final));
-        assert!(!is_final(Status::RALYBND) && !is_final(Status::RSYSERR));
+        for status in [Status::RBINDFAIL, Status::RALYBND, Status::RINVSYSTYP, Status::RSYSERR] {
+            let mut declined = 0;
+            let told = (1..=DECLINED_MAX).map(|_| is_for_operator(status, &mut declined));
+            assert_eq!(told.filter(|told| *told).count(), 1, "{status}: the last one only");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use engine::Timestamp;
 
-use crate::channels::{LinkState, Standing};
+use crate::channels::{ErrorKind, LastError, LinkState, Standing};
 use crate::clock::Clock;
 
 /// What is known of all binds of one link.
@@ -18,7 +18,7 @@ struct State {
     binds: Vec<Bind>,
     standing: Standing,
     since: Timestamp,
-    last_error: Option<String>,
+    last_error: Option<LastError>,
 }
 
 #[derive(Clone, Copy)]
@@ -46,8 +46,14 @@ impl Board {
     }
 
     /// Takes note of what went wrong with a bind: words for the operator, without secrets.
-    pub(super) fn note_error(&self, bind: usize, standing: Standing, error: String) {
-        self.change(bind, standing, Some(error));
+    pub(super) fn note_error(
+        &self,
+        bind: usize,
+        standing: Standing,
+        kind: ErrorKind,
+        text: String,
+    ) {
+        self.change(bind, standing, Some(LastError { kind, text }));
     }
 
     /// Whether a bind is up.
@@ -73,18 +79,24 @@ impl Board {
         }
     }
 
-    fn change(&self, bind: usize, standing: Standing, error: Option<String>) {
+    fn change(&self, bind: usize, standing: Standing, error: Option<LastError>) {
         let mut state = self.lock();
         let Some(place) = state.binds.get_mut(bind) else { return };
         let before = std::mem::replace(&mut place.standing, standing);
         if let Some(error) = error {
+            let LastError { text, .. } = &error;
             match standing {
                 // Once, because whoever is alarmed once a minute stops listening.
                 Standing::Refused if before != Standing::Refused => {
-                    tracing::error!(link = self.link, bind, error, "the SMSC refuses the bind");
+                    tracing::error!(
+                        link = self.link,
+                        bind,
+                        error = text,
+                        "the SMSC refuses the bind"
+                    );
                 }
                 Standing::Up | Standing::Connecting | Standing::Down | Standing::Refused => {
-                    tracing::warn!(link = self.link, bind, error, "a bind is down");
+                    tracing::warn!(link = self.link, bind, error = text, "a bind is down");
                 }
             }
             state.last_error = Some(error);
@@ -122,11 +134,13 @@ mod tests {
         board.note(2, Standing::Up);
         assert_eq!(board.standing(), Standing::Connecting, "nothing can be submitted yet");
         board.note(1, Standing::Up);
-        board.note_error(0, Standing::Down, "nobody listens".to_owned());
+        let unreachable = ErrorKind::Unreachable;
+        board.note_error(0, Standing::Down, unreachable, "nobody listens".to_owned());
         let state = board.link_state(3);
         assert_eq!((state.standing, state.connections), (Standing::Up, (2, 3)));
-        assert_eq!(state.last_error.as_deref(), Some("nobody listens"));
-        board.note_error(1, Standing::Refused, "ESME_RINVPASWD".to_owned());
+        assert_eq!(state.last_error.unwrap().text, "nobody listens");
+        let refused = ErrorKind::Refused;
+        board.note_error(1, Standing::Refused, refused, "ESME_RINVPASWD".to_owned());
         assert_eq!(board.standing(), Standing::Refused);
     }
 }

@@ -4,15 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::channels::trust::authorities;
 use crate::config::{SmscAddress, TlsConfig};
 
 /// Opens the connections of one link.
@@ -36,21 +36,7 @@ impl Connector {
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("set TLS up: {error}"))?;
         let trusting = match &tls.ca_file {
-            Some(path) => {
-                let wrong =
-                    |error: &dyn std::fmt::Display| format!("read {}: {error}", path.display());
-                let certificates =
-                    CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates {
-                    let certificate = certificate.map_err(|error| wrong(&error))?;
-                    roots.add(certificate).map_err(|error| wrong(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(wrong(&"there is no certificate in it"));
-                }
-                builder.with_root_certificates(roots)
-            }
+            Some(path) => builder.with_root_certificates(authorities(path)?),
             None => builder
                 .with_platform_verifier()
                 .map_err(|error| format!("find this machine's certificates: {error}"))?,

@@ -49,12 +49,12 @@ async fn store(shared: &Shared, message: &ShortMessage) -> Status {
         return inbound::store(shared, &driver, message).await;
     };
     let pseudonyms = &driver.directories.secrets().pseudonyms;
-    let keys = shared.names.of_receipt(&told, message, pseudonyms);
+    let names = shared.names.of_receipt(&told, message, pseudonyms);
     let receipt = outcome::receipt(&told);
-    match driver.handle_carrier_receipt(&shared.name, keys, receipt).await {
+    match driver.handle_carrier_receipt(&shared.name, names.keys.clone(), receipt).await {
         Ok(()) => {
             if receipt.status.is_final() {
-                shared.names.settle(&told);
+                shared.names.settle(&names);
             }
             Status::ROK
         }

@@ -88,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::channels::Timing;
+    use crate::clock::Stopwatch;
     use crate::config::{BindMode, NumberingPlans};
     use crate::telemetry::Metrics;
 
@@ -170,7 +171,11 @@ mod tests {
             text: SecretText::concat(&[text]),
             spoken: None,
             expires_at: Timestamp::from_millis(1_000_000),
-            timing: Timing { started: None, metrics: Arc::new(Metrics::new()) },
+            timing: Timing {
+                started: Stopwatch::start(),
+                waited: Duration::ZERO,
+                metrics: Arc::new(Metrics::new()),
+            },
         }
     }
 }

@@ -1,12 +1,8 @@
 //! By which names a carrier's receipts are matched to attempts.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use smpp::{DeliveryReceipt, MessageIdForm, ShortMessage, correlation_candidates, tag};
 
-use smpp::{DeliveryReceipt, MessageIdForm, ShortMessage, correlation_candidates};
-
-use crate::clock::Stopwatch;
+use crate::channels::seen::Seen;
 use crate::seal::PseudonymKey;
 use crate::store::CarrierKey;
 
@@ -14,25 +10,22 @@ use crate::store::CarrierKey;
 pub(super) struct Names {
     link: String,
     ids: Option<MessageIdForm>,
-    watch: Stopwatch,
-    seen: Mutex<Seen>,
+    seen: Seen,
 }
 
-/// What keeps a receipt from being taken for that of another message to the same number.
-#[derive(Default)]
-struct Seen {
-    /// Numbers to which submits are under way, or were a moment ago, and how many.
-    numbers: HashMap<u64, u32>,
-    ended: VecDeque<(Duration, u64)>,
-    /// Names whose final receipt has come, the oldest first.
-    settled: HashSet<CarrierKey>,
-    settled_order: VecDeque<CarrierKey>,
+/// A receipt's names.
+pub(super) struct ReceiptNames {
+    /// The names that its subject may have, the best first; none if it comes again.
+    pub(super) keys: Vec<CarrierKey>,
+    /// Those of them that are of its subject alone.
+    own: Vec<CarrierKey>,
+    /// Where it has none of its own, what it says.
+    said: Option<CarrierKey>,
 }
 
 impl Names {
     pub(super) fn new(link: &str, ids: Option<MessageIdForm>) -> Self {
-        let link = link.to_owned();
-        Self { link, ids, watch: Stopwatch::start(), seen: Mutex::default() }
+        Self { link: link.to_owned(), ids, seen: Seen::new() }
     }
 
     /// The name of a part by the id of its response; `None` if that says nothing.
@@ -46,92 +39,55 @@ impl Names {
         CarrierKey::of(&self.link, &format!("to:{}", pseudonyms.pseudonym(number)))
     }
 
-    /// The names that the subject of a receipt may have, the best first.
-    ///
-    /// The number is a name too, for what was never answered and so has no other. It is left out
-    /// where the receipt has overtaken its response, or comes again: it would clear up another
-    /// message to the same number.
+    /// The names that the subject of a receipt may have. The number is one, too, for what was never
+    /// answered and so has no other.
     pub(super) fn of_receipt(
         &self,
         told: &DeliveryReceipt,
         message: &ShortMessage,
         pseudonyms: &PseudonymKey,
-    ) -> Vec<CarrierKey> {
+    ) -> ReceiptNames {
         let ids = self.ids.map(|form| correlation_candidates(form, told)).unwrap_or_default();
-        let mut keys: Vec<CarrierKey> =
-            ids.iter().map(|id| CarrierKey::of(&self.link, id)).collect();
-        let mut seen = self.lock();
-        seen.forget(self.watch.elapsed());
-        let is_settled = keys.iter().any(|key| seen.settled.contains(key));
+        let own: Vec<CarrierKey> = ids.iter().map(|id| CarrierKey::of(&self.link, id)).collect();
+        let said = own.is_empty().then(|| self.said(message));
+        if said.is_some_and(|said| self.seen.is_repeat(said)) {
+            return ReceiptNames { keys: Vec::new(), own, said };
+        }
+        let mut keys = own.clone();
         // A receipt comes from whom the message was for; some SMSCs leave it the other way round.
         for address in [&message.source, &message.destination] {
             let Some(number) = number(&address.text) else { continue };
-            let overtakes = !keys.is_empty() && seen.numbers.contains_key(&number);
-            if !is_settled && !overtakes {
+            if self.seen.may_go_by_number(&own, number) {
                 keys.push(self.of_number(pseudonyms, number));
             }
         }
-        keys
+        ReceiptNames { keys, own, said }
     }
 
-    /// Takes note that what these names are of has reached its final state.
-    pub(super) fn settle(&self, told: &DeliveryReceipt) {
-        let Some(form) = self.ids else { return };
-        let mut seen = self.lock();
-        for id in correlation_candidates(form, told) {
-            let key = CarrierKey::of(&self.link, &id);
-            if seen.settled.insert(key) {
-                seen.settled_order.push_back(key);
-            }
-        }
-        while seen.settled_order.len() > SETTLED_MAX
-            && let Some(oldest) = seen.settled_order.pop_front()
-        {
-            seen.settled.remove(&oldest);
+    /// Takes note that the subject of a receipt has reached its final state.
+    pub(super) fn settle(&self, names: &ReceiptNames) {
+        self.seen.settle(&names.own);
+        if let Some(said) = names.said {
+            self.seen.settle_nameless(said);
         }
     }
 
     /// Takes note that a submit to a number begins.
     pub(super) fn begin(&self, number: u64) {
-        let mut seen = self.lock();
-        seen.forget(self.watch.elapsed());
-        *seen.numbers.entry(number).or_default() += 1;
+        self.seen.begin(number);
     }
 
-    /// Takes note that a submit to a number has ended. Its response, if there was one, is on its
-    /// way to the store; without one, its receipt is to be found by the number from now on.
+    /// Takes note that a submit to a number has ended.
     pub(super) fn end(&self, number: u64, is_answered: bool) {
-        let now = self.watch.elapsed();
-        let mut seen = self.lock();
-        if is_answered {
-            seen.ended.push_back((now, number));
-        } else {
-            seen.count_off(number);
-        }
+        self.seen.end(number, is_answered);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seen {
-    fn forget(&mut self, now: Duration) {
-        while let Some((ended_at, number)) = self.ended.front().copied()
-            && ended_at + OVERTAKING_MAX <= now
-        {
-            self.ended.pop_front();
-            self.count_off(number);
-        }
-    }
-
-    fn count_off(&mut self, number: u64) {
-        if let Some(count) = self.numbers.get_mut(&number) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.numbers.remove(&number);
-            }
-        }
+    /// A digest of what a receipt says: its text holds when the message was sent and arrived.
+    fn said(&self, message: &ShortMessage) -> CarrierKey {
+        let text: String = message.text().iter().copied().map(char::from).collect();
+        let state = message.tlvs.octet(tag::MESSAGE_STATE);
+        let (source, destination) = (&message.source.text, &message.destination.text);
+        CarrierKey::of(&self.link, &format!("said:{source}:{destination}:{state:?}:{text}"))
     }
 }
 
@@ -141,13 +97,6 @@ pub(super) fn number(text: &str) -> Option<u64> {
     let is_number = (NUMBER_DIGITS_MIN..=15).contains(&digits.len());
     is_number.then(|| digits.parse().ok())?
 }
-
-/// How long a response may take from the socket to the store: far longer than a commit.
-const OVERTAKING_MAX: Duration = Duration::from_secs(5);
-
-/// SMSCs repeat a receipt within minutes; at fifty a second these are the last three, and they
-/// take some hundred KB.
-const SETTLED_MAX: usize = 10_000;
 
 /// What is shorter is a short code.
 const NUMBER_DIGITS_MIN: usize = 7;
@@ -164,54 +113,35 @@ mod tests {
     #[test]
     fn a_receipt_is_known_by_its_id_and_else_by_its_number() {
         let names = Names::new("north", Some(MessageIdForm::Same));
-        let keys = names.of_receipt(&told("00ab"), &from("+447700900123"), &pseudonyms());
+        let keys = keys(&names, "00ab", &from("+447700900123"));
         let by_number = names.of_number(&pseudonyms(), NUMBER);
         assert_eq!(keys, [names.of_id("AB").unwrap(), by_number]);
     }
 
     #[test]
-    fn where_ids_are_worth_nothing_only_the_number_counts() {
+    fn where_ids_are_worth_nothing_only_the_number_counts_and_a_repeat_has_no_name() {
         let names = Names::new("north", None);
         assert_eq!(names.of_id("7"), None);
-        let keys = names.of_receipt(&told("7"), &from("447700900123"), &pseudonyms());
-        assert_eq!(keys, [names.of_number(&pseudonyms(), NUMBER)]);
+        let message = from("447700900123");
+        let first = names.of_receipt(&told("7"), &message, &pseudonyms());
+        assert_eq!(first.keys, [names.of_number(&pseudonyms(), NUMBER)]);
+        names.settle(&first);
+        assert_eq!(keys(&names, "7", &message), []);
+        let later =
+            ShortMessage { short_message: b"done date:2611250902".as_slice().into(), ..message };
+        assert_eq!(keys(&names, "7", &later), [names.of_number(&pseudonyms(), NUMBER)]);
     }
 
     #[test]
-    fn a_receipt_that_overtakes_its_response_clears_up_no_other_message_to_the_number() {
-        let names = Names::new("north", Some(MessageIdForm::Same));
-        names.begin(NUMBER);
-        names.end(NUMBER, true);
-        let keys = names.of_receipt(&told("7"), &from("447700900123"), &pseudonyms());
-        assert_eq!(keys, [names.of_id("7").unwrap()]);
-        names.lock().forget(Duration::from_hours(1));
-        assert_eq!(names.of_receipt(&told("7"), &from("447700900123"), &pseudonyms()).len(), 2);
-    }
-
-    #[test]
-    fn a_submit_that_was_never_answered_is_found_by_its_number_at_once() {
-        let names = Names::new("north", Some(MessageIdForm::Same));
-        names.begin(NUMBER);
-        names.end(NUMBER, false);
-        assert_eq!(names.of_receipt(&told("7"), &from("447700900123"), &pseudonyms()).len(), 2);
-    }
-
-    #[test]
-    fn a_receipt_that_comes_again_clears_up_no_other_message_to_the_number() {
+    fn a_receipt_that_comes_again_in_another_base_clears_up_no_other_message_to_the_number() {
         let names = Names::new("north", Some(MessageIdForm::RespHexReceiptDec));
-        names.settle(&told("31"));
-        let keys = names.of_receipt(&told("31"), &from("447700900123"), &pseudonyms());
+        names.settle(&names.of_receipt(&told("31"), &from("447700900123"), &pseudonyms()));
+        let keys = keys(&names, "31", &from("447700900123"));
         assert_eq!(keys, [names.of_id("1F").unwrap()]);
     }
 
-    #[test]
-    fn only_so_many_settled_names_are_kept() {
-        let names = Names::new("north", Some(MessageIdForm::Same));
-        for id in 0..=SETTLED_MAX {
-            names.settle(&told(&id.to_string()));
-        }
-        let seen = names.lock();
-        assert_eq!((seen.settled.len(), seen.settled_order.len()), (SETTLED_MAX, SETTLED_MAX));
+    fn keys(names: &Names, id: &str, message: &ShortMessage) -> Vec<CarrierKey> {
+        names.of_receipt(&told(id), message, &pseudonyms()).keys
     }
 
     fn told(id: &str) -> DeliveryReceipt {

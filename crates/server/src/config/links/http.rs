@@ -39,6 +39,8 @@ pub struct HttpConfig {
     pub basic_auth: bool,
     /// The word for the GSM alphabet, and that for Unicode.
     pub coding: (String, String),
+    /// The fewest and the most seconds that the aggregator lets a message be tried for.
+    pub validity_s: (u64, u64),
     /// What answers mean.
     pub answers: AnswerRules,
     /// How long a connection may take.
@@ -183,6 +185,7 @@ struct RawHttp {
     secret_files: BTreeMap<String, PathBuf>,
     basic_auth: bool,
     coding: RawCoding,
+    validity: RawValidity,
     accepted_status: Option<Vec<String>>,
     temporary_status: Option<Vec<String>>,
     unknown_status: Option<Vec<String>>,
@@ -207,6 +210,13 @@ struct RawHttp {
 struct RawCoding {
     gsm: String,
     unicode: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawValidity {
+    min_s: Option<i64>,
+    max_s: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -275,6 +285,7 @@ pub(super) fn resolve(mut keys: Table, settings: &mut Settings<'_>) -> Option<Ht
         fields,
         basic_auth: raw.basic_auth,
         coding: (raw.coding.gsm.clone(), raw.coding.unicode.clone()),
+        validity_s: validity(&raw.validity, settings),
         answers: answers(&raw, settings),
         connect_timeout: milliseconds("connect_timeout_ms", raw.connect_timeout_ms, settings),
         timeout: milliseconds("timeout_ms", raw.timeout_ms, settings),
@@ -349,8 +360,9 @@ impl Field {
 }
 
 fn check_url(url: &Template, settings: &mut Settings<'_>) {
-    let sample = Url::parse(&url.render(|_| "x".to_owned()));
-    let fits = sample.is_ok_and(|url| {
+    let filled_with = |text: &str| Url::parse(&url.render(|_| text.to_owned())).ok();
+    let origin = |text: &str| filled_with(text).map(|url| url.origin().ascii_serialization());
+    let fits = filled_with("x").is_some_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.host_str().is_some()
             && url.username().is_empty()
@@ -358,6 +370,9 @@ fn check_url(url: &Template, settings: &mut Settings<'_>) {
     });
     if !fits {
         settings.wrong("url", "must be an http or https URL without a user and a password in it");
+    } else if origin("x") != origin("y") || origin("1") != origin("2") {
+        // A number would be told to whoever resolves names, and a sender could choose the host.
+        settings.wrong("url", "has a slot in its host or port; slots may stand in its path only");
     }
 }
 
@@ -367,6 +382,16 @@ fn check_headers(headers: &[(String, Template)], settings: &mut Settings<'_>) {
             settings.wrong("headers", format!("names `{name}`, which no header can be called"));
         }
     }
+}
+
+fn validity(raw: &RawValidity, settings: &mut Settings<'_>) -> (u64, u64) {
+    let shortest = settings.within("validity.min_s", raw.min_s, VALIDITY_S, 1);
+    let longest = settings.within("validity.max_s", raw.max_s, VALIDITY_S, VALIDITY_S_MAX);
+    if shortest > longest {
+        settings.wrong("validity.min_s", "must be `validity.max_s` at most");
+        return (longest, longest);
+    }
+    (shortest, longest)
 }
 
 fn milliseconds(key: &str, written: Option<i64>, settings: &mut Settings<'_>) -> Duration {
@@ -487,6 +512,10 @@ const ERROR_CODE_MAX: u8 = 99;
 const MILLISECONDS: (i64, i64, &str) = (100, 60_000, "ms");
 const TIMEOUT_MS: u64 = 10_000;
 const CONNECT_TIMEOUT_MS: u64 = 3_000;
+
+/// A week, which is the most that messages are kept for.
+const VALIDITY_S_MAX: u64 = 604_800;
+const VALIDITY_S: (i64, i64, &str) = (1, 604_800, "seconds");
 
 /// Each is a socket.
 const CONNECTIONS: (i64, i64, &str) = (1, 1_000, "connections");

@@ -140,8 +140,9 @@ pub(super) async fn drain_link(
 
 /// Reads the configuration again.
 ///
-/// Its links and routes take effect at once; links whose settings are the same are left alone. A
-/// configuration with mistakes changes nothing.
+/// Its links and routes take effect at once. Links whose settings are the same are left alone, but
+/// one whose credentials are refused reads them from their files again. A configuration with
+/// mistakes changes nothing.
 #[utoipa::path(
     post, path = "/admin/v1/reload", tag = "links",
     responses((status = 200, description = "What has changed.", body = ReloadView)),
@@ -174,7 +175,7 @@ fn view(app: &App, gate: &Gate) -> LinkView {
         kind: gate.link.kind(),
         standing: state.standing.as_str(),
         since: utc(state.since),
-        last_error: state.last_error,
+        last_error: state.last_error.map(|error| error.text),
         control: gate.control().as_str(),
         in_flight: state.in_flight,
         connected: state.connections.0,

@@ -20,7 +20,8 @@ use crate::store::{FigureQuery, FigureSum, FiguresBy, Period};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsFilter {
-    /// What to sum up by: `route`, `link`, `country` or `network`; `route` if left out.
+    /// What to sum up by: `route`, `link`, `country` or `network`, or several of them with commas
+    /// between them, like `route,country,network`; `route` if left out.
     by: Option<String>,
     /// From figures of each `minute` (kept for 2 hours), `hour` (14 days) or `day` (400 days);
     /// `hour` if left out.
@@ -37,7 +38,7 @@ pub(super) struct StatsFilter {
 #[derive(Serialize, ToSchema)]
 pub(super) struct StatsView {
     /// What they are summed up by.
-    by: &'static str,
+    by: String,
     /// The periods that they are summed up from.
     period: &'static str,
     /// The beginning of the first period.
@@ -53,7 +54,8 @@ pub(super) struct FiguresView {
     /// The beginning of the period, if each is shown for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
-    /// The route, link, country or network; empty if there was none or it is not known.
+    /// The route, link, country or network; empty if there was none or it is not known. Of several,
+    /// with a `/` between them, like `main/GB/23415`.
     name: String,
     /// `sms` or `voice`.
     channel: &'static str,
@@ -94,13 +96,8 @@ pub(super) async fn show_stats(
     State(app): State<Arc<App>>,
     Search(filter): Search<StatsFilter>,
 ) -> Result<Answer<StatsView>, Problem> {
-    let (by_name, by) = match filter.by.as_deref() {
-        None | Some("route") => ("route", FiguresBy::Route),
-        Some("link") => ("link", FiguresBy::Link),
-        Some("country") => ("country", FiguresBy::Country),
-        Some("network") => ("network", FiguresBy::Network),
-        Some(_) => return Err(Problem::field("by", "must be route, link, country or network")),
-    };
+    let by_name = filter.by.unwrap_or_else(|| FiguresBy::Route.as_str().to_owned());
+    let by = by(&by_name)?;
     let asked = filter.period.as_deref().unwrap_or(Period::Hour.as_str());
     let period = Period::ALL.into_iter().find(|period| period.as_str() == asked);
     let period = period.ok_or_else(|| Problem::field("period", "must be minute, hour or day"))?;
@@ -114,6 +111,20 @@ pub(super) async fn show_stats(
     let sums = app.driver.store.figures(query).await?;
     let items = sums.into_iter().map(view).collect();
     Ok(Answer::ok(StatsView { by: by_name, period: period.as_str(), since: utc(since), items }))
+}
+
+/// Reads what to sum up by, each once.
+fn by(names: &str) -> Result<Vec<FiguresBy>, Problem> {
+    let mut by = Vec::new();
+    for name in names.split(',') {
+        let known = FiguresBy::ALL.into_iter().find(|known| known.as_str() == name.trim());
+        let Some(known) = known.filter(|known| !by.contains(known)) else {
+            let right = "must be route, link, country or network, or several, each once";
+            return Err(Problem::field("by", right));
+        };
+        by.push(known);
+    }
+    Ok(by)
 }
 
 fn since(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {

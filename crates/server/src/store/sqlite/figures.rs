@@ -31,14 +31,10 @@ pub(super) fn add(tx: &mut Tx<'_>, rows: &[FigureRow]) -> Result<(), StoreError>
 /// Sums figures up: the newest period first, and in it what there was most of.
 pub(super) fn sums(
     connection: &Connection,
-    query: FigureQuery,
+    query: &FigureQuery,
 ) -> Result<Vec<FigureSum>, StoreError> {
-    let by = match query.by {
-        FiguresBy::Route => "route",
-        FiguresBy::Link => "link",
-        FiguresBy::Country => "country",
-        FiguresBy::Network => "network",
-    };
+    let columns: Vec<&str> = query.by.iter().map(|by| column(*by)).collect();
+    let by = if columns.is_empty() { "''".to_owned() } else { columns.join(" || '/' || ") };
     let at = if query.each { "at" } else { "NULL" };
     let sums: Vec<String> = COUNTS.iter().map(|name| format!("sum({name})")).collect();
     let sql = format!(
@@ -55,6 +51,15 @@ pub(super) fn sums(
         sums.push(sum(row)?);
     }
     Ok(sums)
+}
+
+const fn column(by: FiguresBy) -> &'static str {
+    match by {
+        FiguresBy::Route => "route",
+        FiguresBy::Link => "link",
+        FiguresBy::Country => "country",
+        FiguresBy::Network => "network",
+    }
 }
 
 fn sum(row: &Row<'_>) -> Result<FigureSum, StoreError> {

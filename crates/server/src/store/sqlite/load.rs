@@ -1,8 +1,8 @@
 //! Reads machines back from their rows, and proves that they are in a legal state.
 
 use engine::{
-    AccountId, AttemptId, Code, Message, MessageId, MessageStatus, Progress, SecretText,
-    Verification, VerificationId,
+    AccountId, AttemptId, Code, Message, MessageId, MessageStatus, SecretText, Verification,
+    VerificationId,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -62,7 +62,7 @@ pub(super) fn send_of_verification(
     let record = loaded.machine.record();
     let expires_at = record.created_at.after(record.policy.lifetime);
     let sent = record.attempts.get(usize::from(attempt.step))?;
-    if sent.progress != Progress::Queued {
+    if !loaded.machine.is_wanted(attempt.step) {
         return None;
     }
     Some(SendJob {
@@ -77,6 +77,8 @@ pub(super) fn send_of_verification(
             locale: loaded.details.locale,
             lifetime: record.policy.lifetime,
         },
+        accepted_at: record.created_at,
+        queued_at: sent.progress_at,
         expires_at,
         tries: 0,
         passed_over: Vec::new(),
@@ -98,6 +100,8 @@ pub(super) fn send_of_message(loaded: &LoadedMessage, attempt: AttemptId) -> Opt
         number: loaded.number?,
         originator: Some(loaded.details.originator.clone()),
         content: Content::Text(loaded.machine.text()?.clone()),
+        accepted_at: record.created_at,
+        queued_at: record.status_at,
         expires_at: record.expires_at,
         tries: 0,
         passed_over: Vec::new(),

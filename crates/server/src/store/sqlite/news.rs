@@ -87,6 +87,8 @@ fn events(
             vec![NewsEvent::Accepted, NewsEvent::Reported(receipt, Duration::ZERO)]
         }
         _ if then == is => Vec::new(),
+        // Its answer was late, and the attempt has been counted.
+        Progress::Submitted if then == Progress::Unconfirmed => vec![NewsEvent::Confirmed],
         Progress::Submitted => vec![NewsEvent::Accepted],
         Progress::Unconfirmed => vec![NewsEvent::Unconfirmed],
         Progress::Reported(receipt)
@@ -123,6 +125,13 @@ mod tests {
         assert_eq!(event(Progress::Queued, false), [NewsEvent::Rejected]);
         let Progress::Reported(receipt) = rejected else { panic!("it was reported") };
         assert_eq!(event(Progress::Submitted, true), [NewsEvent::Reported(receipt, SECOND)]);
+    }
+
+    #[test]
+    fn a_late_answer_is_no_second_attempt() {
+        let event = |then| events((then, true), (Progress::Submitted, true), SECOND);
+        assert_eq!(event(Progress::Unconfirmed), [NewsEvent::Confirmed]);
+        assert_eq!(event(Progress::Queued), [NewsEvent::Accepted]);
     }
 
     #[test]

@@ -96,6 +96,7 @@ accepted_states = ["0"]
 temporary_states = ["1", "5"]
 rejected_states = { 6 = 3, 7 = 9 }
 coding = { gsm = "text", unicode = "unicode" }
+validity = { min_s = 20, max_s = 604800 }
 
 [fields]
 api_key = "{user}"
@@ -104,6 +105,7 @@ to = "{to}"
 from = "{from}"
 text = "{text}"
 type = "{coding}"
+ttl = "{validity_ms}"
 status-report-req = "1"
 client-ref = "{id}"
 callback = "{dlr_url}"
@@ -135,11 +137,13 @@ answer_id = "/sid"
 accepted_states = ["accepted", "queued", "scheduled", "sending", "sent", "delivered"]
 temporary_states = ["20429", "63038"]
 rejected_states = { 21211 = 3, 21610 = 9, 21614 = 3 }
+validity = { min_s = 1, max_s = 14400 }
 
 [fields]
 To = "{to_e164}"
 From = "{from_e164}"
 Body = "{text}"
+ValidityPeriod = "{validity_s}"
 StatusCallback = "{dlr_url}?own={id}"
 
 [reports]

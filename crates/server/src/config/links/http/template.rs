@@ -39,8 +39,10 @@ pub enum Slot {
     Password,
     /// `{validity_s}`: for how many seconds it is worth anything.
     ValiditySeconds,
-    /// `{validity_min}`: the same in minutes, rounded up.
+    /// `{validity_min}`: the same in minutes, rounded down, but one at least.
     ValidityMinutes,
+    /// `{validity_ms}`: the same in milliseconds.
+    ValidityMillis,
     /// Any other name: the content of that one of `secret_files`.
     Secret(String),
 }
@@ -121,6 +123,7 @@ impl Slot {
             "password" => Self::Password,
             "validity_s" => Self::ValiditySeconds,
             "validity_min" => Self::ValidityMinutes,
+            "validity_ms" => Self::ValidityMillis,
             other => Self::Secret(secrets.find(|secret| *secret == other)?.clone()),
         })
     }
@@ -204,8 +207,8 @@ impl Pattern {
 }
 
 const SLOTS: &str = "`to`, `to_e164`, `from`, `from_e164`, `text`, `text_gsm`, `text_ucs2_hex`, \
-    `coding`, `dlr_url`, `id`, `user`, `password`, `validity_s`, `validity_min` and the names in \
-    `secret_files`";
+    `coding`, `dlr_url`, `id`, `user`, `password`, `validity_s`, `validity_min`, `validity_ms` and \
+    the names in `secret_files`";
 
 const PATTERN: &str =
     "must be a text with `{state}`, `{id}` and `{}` in it, with some text between any two of them";
