@@ -200,9 +200,9 @@ impl Inner {
             TrunkState::Unknown | TrunkState::Up => (Standing::Up, None),
             TrunkState::Down(fault) => {
                 let standing = match fault {
-                    TrunkFault::CredentialsRefused | TrunkFault::RegistrationRefused(_) => {
-                        Standing::Refused
-                    }
+                    TrunkFault::CredentialsRefused
+                    | TrunkFault::CredentialsWanted
+                    | TrunkFault::RegistrationRefused(_) => Standing::Refused,
                     TrunkFault::Silent | TrunkFault::Connect(_) | TrunkFault::Failing(_) => {
                         Standing::Down
                     }
@@ -391,6 +391,7 @@ fn trunk_config(name: &str, config: &SipConfig) -> Result<TrunkConfig, LinkError
         symmetric_rtp: config.symmetric_rtp,
         channels_max: config.channels_max,
         calls_per_second_max: config.calls_per_s,
+        post_dial_wait: config.post_dial_wait,
         call_length_max: config.call_length_max,
         ping_every: config.ping,
         asserted_identity: config.asserted_identity,

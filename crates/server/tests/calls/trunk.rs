@@ -105,6 +105,52 @@ async fn a_trunk_that_is_mute_or_fails_leaves_the_call_to_the_next_within_second
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_takes_a_call_and_gets_no_phone_leaves_it_to_the_next_of_the_route() {
+    let (stalled, stalled_port) = sipp("ring", &[("STATUS", "100 Trying")]);
+    let (failing, failing_port) = sipp("progress", &[("STATUS", "503 No Circuit")]);
+    let (_phone, port) = sipp_echo(&[]);
+    let trunks = [
+        ("stalled", stalled_port, "post_dial_wait_s = 4"),
+        ("failing", failing_port, ""),
+        ("well", port, ""),
+    ];
+    let server = Stage::new(&trunks).start().await;
+    let begun = now();
+    let id = start(&server, 3, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let story = story(&server, &id).await;
+    let attempts = story["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["link"]), (1, &json!("well")), "the same step");
+    let why = [
+        ("stalled", "it did not let the phone ring in time"),
+        ("failing", "it cannot place the call"),
+    ];
+    let why = why.map(|(link, reason)| json!({ "link": link, "reason": reason }));
+    assert_eq!(attempts[0]["passed_over"], json!(why));
+    // Each saw its leg end: by our CANCEL, and by its own refusal.
+    tokio::task::spawn_blocking(|| stalled.ends_content()).await.unwrap();
+    tokio::task::spawn_blocking(|| failing.ends_content()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_rang_is_not_called_again_by_the_next_trunk() {
+    let (peer, port) = sipp("ring", &[("STATUS", "180 Ringing")]);
+    let second = UdpSocket::bind("127.0.0.1:0").unwrap();
+    second.set_nonblocking(true).unwrap();
+    let second_port = second.local_addr().unwrap().port();
+    let trunks = [("first", port, ""), ("second", second_port, "")];
+    let server = Stage::new(&trunks).start().await;
+    let id = start(&server, 7, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!(call["cause"], "no_answer");
+    let attempt = story(&server, &id).await["attempts"][0].clone();
+    assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+    assert!(second.recv(&mut [0; 1]).is_err(), "something came to the second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_right_code_hangs_up_the_call_that_is_going_on() {
     let (phone, port) = sipp_echo(&["-m", "1"]);
     let server = Stage::new(&[("trunk", port, "costs = ['voice:=0.10']\nbilling = 'call'")]);

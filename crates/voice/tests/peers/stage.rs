@@ -239,6 +239,7 @@ pub(crate) fn config(port: u16) -> TrunkConfig {
         ping_every: None,
         calls_per_second_max: 1_000,
         answer_wait: Duration::from_secs(2),
+        post_dial_wait: Duration::from_secs(4),
         ..TrunkConfig::new("test", "127.0.0.1", port)
     }
 }

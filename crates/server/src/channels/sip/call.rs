@@ -151,12 +151,15 @@ fn never_reached(outcome: CallOutcome) -> Option<Submission> {
     let refused = |reason: &str| Some(Submission::LinkRefused(reason.to_owned()));
     match outcome {
         CallOutcome::TrunkUnreachable => not_sent("it does not answer", None),
+        CallOutcome::TrunkStalled => not_sent("it did not let the phone ring in time", None),
         CallOutcome::TrunkFailed { retry_after } => {
             not_sent("it cannot place the call", retry_after)
         }
         CallOutcome::NoChannel => not_sent("all its channels are taken", None),
         CallOutcome::Withdrawn => not_sent("it was withdrawn", None),
         CallOutcome::CredentialsRefused => refused("it refuses our credentials"),
+        CallOutcome::CredentialsWanted => refused("it wants a user and a password"),
+        CallOutcome::TrunkRefused => refused("it does not place this call"),
         CallOutcome::NoCodec => refused("it has no codec in common with us"),
         CallOutcome::Unspeakable => refused("the number or caller cannot be told in SIP"),
         CallOutcome::InvalidNumber => Some(Submission::Rejected(ErrorCode::ABSENT_PERMANENT)),
@@ -188,8 +191,11 @@ fn last_receipt(record: &CallRecord, was_answered: bool, is_gated: bool) -> Opti
         | CallOutcome::TooLong
         | CallOutcome::Completed => failed(ErrorCode::ABSENT_TEMPORARY),
         CallOutcome::CredentialsRefused
+        | CallOutcome::CredentialsWanted
         | CallOutcome::NoCodec
         | CallOutcome::TrunkUnreachable
+        | CallOutcome::TrunkStalled
+        | CallOutcome::TrunkRefused
         | CallOutcome::TrunkFailed { .. }
         | CallOutcome::NoChannel
         | CallOutcome::Unspeakable => failed(ErrorCode::UNREACHABLE),
@@ -208,8 +214,11 @@ const fn cause(outcome: CallOutcome) -> &'static str {
         CallOutcome::Declined => "declined",
         CallOutcome::InvalidNumber => "invalid_number",
         CallOutcome::CredentialsRefused => "credentials_refused",
+        CallOutcome::CredentialsWanted => "credentials_wanted",
         CallOutcome::NoCodec => "no_codec",
         CallOutcome::TrunkUnreachable => "trunk_unreachable",
+        CallOutcome::TrunkStalled => "trunk_stalled",
+        CallOutcome::TrunkRefused => "trunk_refused",
         CallOutcome::TrunkFailed { .. } => "trunk_failed",
         CallOutcome::NoChannel => "no_channel",
         CallOutcome::Unspeakable => "unspeakable",
@@ -242,6 +251,8 @@ mod tests {
         };
         for outcome in [
             CallOutcome::TrunkUnreachable,
+            CallOutcome::TrunkStalled,
+            CallOutcome::TrunkRefused,
             CallOutcome::TrunkFailed { retry_after },
             CallOutcome::NoChannel,
             CallOutcome::CredentialsRefused,
