@@ -26,7 +26,6 @@ unit: setup ## The engine, the store, the doors over the real binary, restarts, 
 
 interop: setup ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	cargo build --bin countersign
-	cargo build --package voice --example render
 	python3 interop/run.py target/debug/countersign
 
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.
