@@ -50,7 +50,7 @@ pub struct TrunkConfig {
     pub public_address: Option<IpAddr>,
     /// The UDP ports of audio.
     pub rtp_ports: RangeInclusive<u16>,
-    /// Sends audio to where the first packet came from, and not to where the description says.
+    /// Sends audio to where audio comes from, if it is not where the description says.
     pub symmetric_rtp: bool,
     /// How many calls there may be at once.
     pub channels_max: usize,
