@@ -13,7 +13,7 @@ use engine::{
     Amount, AttemptId, Channel, NumberKind, Originator, PhoneNumber, PriceItem, PriceList,
     Timestamp,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use voice::CancellationToken;
 use voice::speech::SpeechError;
 use voice::trunk::{
@@ -25,7 +25,7 @@ use super::{Dispatch, Link, LinkState, Standing, Submission};
 use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
 use crate::seal::read_private;
 use call::PlacedCall;
-use caps::{Caps, Ticket};
+use caps::{Caps, HOUR, Ticket};
 
 /// One trunk.
 pub struct SipLink {
@@ -40,6 +40,8 @@ struct Inner {
     costs: PriceList,
     context: LinkContext,
     caps: Caps,
+    /// Set once the caps know the calls of the last hour.
+    recalled: OnceCell<()>,
     trunk: RwLock<TrunkSlot>,
     /// The calls there are, each with what hangs it up.
     calls: Mutex<HashMap<AttemptId, CancellationToken>>,
@@ -74,6 +76,7 @@ impl SipLink {
             costs: PriceList::new(link.costs.clone()),
             context: context.clone(),
             caps: Caps::new(config.caps),
+            recalled: OnceCell::new(),
             trunk: RwLock::default(),
             calls: Mutex::default(),
             seen: Mutex::new((Standing::Connecting, context.clock.now())),
@@ -96,7 +99,13 @@ impl SipLink {
         };
         let digits = number.digits();
         let prefix = number.prefix(self.inner.context.prefix_drop_digits);
-        let first = self.inner.costs.lookup(PriceItem::Voice, digits);
+        let Some(first) = self.inner.first_cost(digits) else {
+            let reason = "there is a cap on cost, and its costs do not tell that of the number";
+            return Submission::LinkRefused(reason.to_owned());
+        };
+        if let Err(reason) = self.inner.recall().await {
+            return not_sent(&reason);
+        }
         let now = self.inner.context.clock.now();
         let ticket = match self.inner.caps.admit(digits, prefix, first, now) {
             Ok(ticket) => ticket,
@@ -174,6 +183,31 @@ impl Inner {
         let region = to.region();
         let of_country = || self.config.callers.get(region.as_str()).cloned();
         own.or_else(of_country).unwrap_or_else(|| self.config.caller.clone())
+    }
+
+    /// Returns what a call costs at least; `None` if nobody knows and there is a cap on it.
+    fn first_cost(&self, digits: u64) -> Option<Amount> {
+        let known = self.costs.find(PriceItem::Voice, digits);
+        known.or_else(|| self.config.caps.cost_per_prefix.is_none().then_some(Amount::ZERO))
+    }
+
+    /// Counts the calls of the last hour, once: a restart, or a reload that changes the trunk, must
+    /// not open its caps anew.
+    async fn recall(&self) -> Result<(), String> {
+        let recall = async || {
+            let driver = self.context.reports.driver().ok_or("the server is not ready")?;
+            let since = self.context.clock.now().before(HOUR);
+            let calls = driver.store.calls_since(self.name.clone(), since).await;
+            let calls = calls.map_err(|error| format!("cannot count its calls: {error}"))?;
+            for call in calls {
+                if let Some(number) = driver.directories.number(call.number) {
+                    let prefix = number.prefix(self.context.prefix_drop_digits);
+                    self.caps.count_earlier(call.number, prefix, call.cost, call.at);
+                }
+            }
+            Ok(())
+        };
+        self.recalled.get_or_try_init(recall).await.map(|()| ())
     }
 
     /// Returns what the trunk takes for a call that was answered for so many seconds.

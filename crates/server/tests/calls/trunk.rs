@@ -186,14 +186,40 @@ async fn only_countries_that_are_listed_are_called_and_none_too_often() {
         assert!(reason.contains(why), "{reason}");
     }
 
-    let first = start(&server, 7, "en-us").await;
-    until(&server, &first, |story| story["attempts"][0]["progress"] == "delivered").await;
-    server.advance(31).await;
-    let path = format!("/api/v2/verify/{first}");
-    assert_eq!(server.textmagic(Method::DELETE, &path).send().await.unwrap().status(), 204);
-    assert_eq!(ended_call(&server, &first, 0).await["cause"], "withdrawn");
-    let second = start(&server, 7, "en-us").await;
-    until(&server, &second, |story| story["attempts"][0]["progress"] == "rejected").await;
+    call_and_cancel(&server).await;
+    assert_called_too_often(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_the_last_hour_count_after_the_server_was_killed_and_after_a_reload() {
+    let (_phone, port) = sipp_echo(&[]);
+    let file = Stage::new(&[("trunk", port, "calls_per_number_hour = 1")]).file();
+    let mut server = TestServer::start_with(&["--config", file.path().to_str().unwrap()]).await;
+    call_and_cancel(&server).await;
+    server.kill();
+    server.launch().await;
+    assert_called_too_often(&server).await;
+
+    let other = Stage::new(&[("trunk", port, "calls_per_number_hour = 1\nchannels_max = 7")]);
+    std::fs::write(file.path(), &other.config).unwrap();
+    server.cli(&["reload"]);
+    server.advance(600).await;
+    assert_called_too_often(&server).await;
+    server.advance(3600).await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_cap_on_cost_no_number_is_called_whose_cost_is_not_known() {
+    let (_phone, port) = sipp_echo(&[]);
+    let more = "cost_per_prefix_hour = '1'\ncosts = ['voice:4479=0.1', 'sms:=0.1']";
+    let server = Stage::new(&[("trunk", port, more)]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(&server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("cap on cost"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,9 +276,15 @@ impl Stage {
         Self { config }
     }
 
-    async fn start(self) -> TestServer {
+    /// Writes the configuration to a file.
+    fn file(&self) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), self.config).unwrap();
+        std::fs::write(file.path(), &self.config).unwrap();
+        file
+    }
+
+    async fn start(self) -> TestServer {
+        let file = self.file();
         TestServer::start_with(&["--config", file.path().to_str().unwrap()]).await
     }
 }
@@ -269,6 +301,25 @@ async fn start_to(server: &TestServer, phone: &str, workflow: u8, language: &str
     let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
     let started: Value = request.send().await.unwrap().json().await.unwrap();
     started["verifyId"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned()
+}
+
+/// Calls the phone, and cancels the verification once it was answered.
+async fn call_and_cancel(server: &TestServer) {
+    let id = start(server, 7, "en-us").await;
+    until(server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+    server.advance(31).await;
+    let path = format!("/api/v2/verify/{id}");
+    assert_eq!(server.textmagic(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(ended_call(server, &id, 0).await["cause"], "withdrawn");
+}
+
+/// Asks for a call that is refused by the cap on calls to one number.
+async fn assert_called_too_often(server: &TestServer) {
+    let id = start(server, 7, "en-us").await;
+    until(server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("called too often"), "{reason}");
 }
 
 async fn check(server: &TestServer, id: &str, code: &str) -> u16 {
