@@ -43,6 +43,8 @@ struct Inner {
     /// Set once the caps know the calls of the last hour.
     recalled: OnceCell<()>,
     trunk: RwLock<TrunkSlot>,
+    /// Until when the trunk has asked to be left alone.
+    resting: Mutex<Timestamp>,
     /// The calls there are, each with what hangs it up.
     calls: Mutex<HashMap<AttemptId, CancellationToken>>,
     seen: Mutex<(Standing, Timestamp)>,
@@ -78,6 +80,7 @@ impl SipLink {
             caps: Caps::new(config.caps),
             recalled: OnceCell::new(),
             trunk: RwLock::default(),
+            resting: Mutex::default(),
             calls: Mutex::default(),
             seen: Mutex::new((Standing::Connecting, context.clock.now())),
             closing: CancellationToken::new(),
@@ -207,7 +210,7 @@ impl Inner {
             }
             Ok(())
         };
-        self.recalled.get_or_try_init(recall).await.map(|()| ())
+        self.recalled.get_or_try_init(recall).await.copied()
     }
 
     /// Returns what the trunk takes for a call that was answered for so many seconds.
@@ -246,6 +249,17 @@ impl Inner {
         }
     }
 
+    /// Leaves the trunk alone for as long as it has asked for.
+    fn rest_for(&self, time: Duration) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        *resting = self.context.clock.now().after(time);
+    }
+
+    fn is_resting(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.context.clock.now() < *resting
+    }
+
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, CancellationToken>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,6 +290,9 @@ impl Link for SipLink {
             return Err("it is being closed".to_owned());
         }
         let trunk = self.inner.trunk()?;
+        if self.inner.is_resting() {
+            return Err("it has asked to be left alone for a while".to_owned());
+        }
         if trunk.channels_free() == 0 {
             return Err("all its channels are taken".to_owned());
         }

@@ -134,6 +134,26 @@ async fn a_trunk_that_takes_a_call_and_gets_no_phone_leaves_it_to_the_next_of_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_asks_to_be_left_alone_is_given_no_call_until_then() {
+    let (busy, busy_port) = sipp("refuse", &[("STATUS", "503 Service Unavailable")]);
+    let (_phone, port) = sipp_echo(&[]);
+    let server = Stage::new(&[("busy", busy_port, ""), ("well", port, "")]).start().await;
+    let passed_over = async |phone: &str| {
+        let id = start_to(&server, phone, 7, "en-us").await;
+        until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+        let attempt = story(&server, &id).await["attempts"][0].clone();
+        assert_eq!(attempt["link"], "well");
+        attempt["passed_over"][0]["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(passed_over("447700900171").await, "it cannot place the call");
+    tokio::task::spawn_blocking(|| busy.ends_content()).await.unwrap();
+    assert!(passed_over("447700900172").await.contains("left alone"));
+    // It has said seven seconds; its program has ended since.
+    server.advance(8).await;
+    assert_eq!(passed_over("447700900173").await, "it does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_phone_that_rang_is_not_called_again_by_the_next_trunk() {
     let (peer, port) = sipp("ring", &[("STATUS", "180 Ringing")]);
     let second = UdpSocket::bind("127.0.0.1:0").unwrap();

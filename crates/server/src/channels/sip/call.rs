@@ -99,6 +99,12 @@ impl PlacedCall {
         call.seconds = u32::try_from(talked.as_secs() + begun).unwrap_or(u32::MAX);
         record.codec.map_or("", codec_name).clone_into(&mut call.codec);
         call.packets_sent = u32::try_from(record.packets_sent).unwrap_or(u32::MAX);
+        // With another status it is about this call alone (RFC 3261 section 20.33).
+        if let CallOutcome::TrunkFailed { retry_after: Some(time) } = record.outcome
+            && record.sip_status == Some(SERVICE_UNAVAILABLE)
+        {
+            self.link.rest_for(time);
+        }
         if record.answered_at.is_some() {
             call.cost = self.link.cost(self.digits, call.seconds);
         }
@@ -233,6 +239,9 @@ fn codec_name(codec: Codec) -> &'static str {
 }
 
 const DELIVERED: Receipt = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+
+/// RFC 3261 section 21.5.4.
+const SERVICE_UNAVAILABLE: u16 = 503;
 
 /// A store that is busy for ten minutes will not be saved by asking it once more.
 const REPORTS_MAX: usize = 6000;
