@@ -102,7 +102,7 @@ pub enum PriceItem {
     Verification,
     /// One part of a message.
     Sms,
-    /// One call.
+    /// One call, or a minute of it: what a carrier takes.
     Voice,
 }
 
