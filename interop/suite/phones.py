@@ -1,6 +1,8 @@
 """Phones that others wrote, and the carrier's proxy that they are registered with."""
 
 import contextlib
+import itertools
+import os
 import socket
 import subprocess
 import tempfile
@@ -19,6 +21,11 @@ WRITE_SECONDS_MAX = 20
 # What the proxy lets in, whoever says it.
 PASSWORD = "an-unlikely-password"
 DOMAIN = "trunk.test"
+
+# Where phones listen.
+FIRST_PORT, PAIRS = 18_000, 900
+
+_TURNS = itertools.count()
 
 # What a phone needs for one call and the ones that follow it too soon.
 PHONE_PORTS = 40
@@ -104,7 +111,7 @@ class Phone(Peer):
     def __init__(self, number, proxy):
         super().__init__()
         self.number = number
-        sip, rtp = _free_pair(), free_port() & ~1
+        sip, rtp = _free_pair(), _free_pair()
         places = {"SIP_PORT": sip, "RTP_FIRST": rtp, "RTP_LAST": rtp + PHONE_PORTS,
                   "DIR": self.folder}
         self.fill("baresip/config", "config", places)
@@ -156,14 +163,18 @@ def registered(numbers):
 
 
 def _free_pair():
-    """A port that is free together with the next one, which a phone takes for TLS."""
+    """A port that is free together with the next one, which a phone takes for TLS.
+
+    It is below those that systems hand out themselves, so that no client takes it before the phone.
+    """
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            with contextlib.suppress(OSError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+        at = (os.getpid() * 97 + next(_TURNS)) % PAIRS
+        port = FIRST_PORT + 2 * at
+        with contextlib.suppress(OSError), contextlib.ExitStack() as sockets:
+            for each in (port, port + 1):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    sockets.enter_context(socket.socket(type=kind)).bind(("127.0.0.1", each))
+            return port
 
 
 def _listens(port):

@@ -332,6 +332,10 @@ impl Call {
         if is_without {
             return Rung::Ended(CallOutcome::CredentialsWanted);
         }
+        // Without a ring tone it is the trunk that had no answer from further on.
+        if status == REQUEST_TIMEOUT && !matches!(self.sign, Sign::Progress(_)) {
+            return Rung::Ended(CallOutcome::TrunkFailed { retry_after: None });
+        }
         Rung::Ended(CallOutcome::from_status(status, retry_after))
     }
 
@@ -549,6 +553,9 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 
 /// How long the record of a call waits for the answer to its BYE.
 const BYE_WAIT: Duration = Duration::from_millis(500);
+
+/// RFC 3261 section 21.4.9.
+const REQUEST_TIMEOUT: u16 = 408;
 
 const SDP: &str = "application/sdp";
 

@@ -82,7 +82,7 @@ impl CallOutcome {
     pub fn from_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
             486 | 600 => Self::Busy,
-            // 408 is the other side's: our own time-outs never come here.
+            // 408 is the other side's, after it rang: our own time-outs never come here.
             408 | 480 | 487 => Self::NoAnswer,
             603 | 607 | 608 => Self::Declined,
             404 | 410 | 484 | 485 | 604 => Self::InvalidNumber,

@@ -51,7 +51,7 @@ async fn each_refusal_has_its_outcome_at_once() {
         ("488 Not Acceptable Here", 488, CallOutcome::NoCodec),
         ("503 Service Unavailable", 503, CallOutcome::TrunkFailed { retry_after }),
         ("480 Temporarily Unavailable", 480, CallOutcome::NoAnswer),
-        ("408 Request Timeout", 408, CallOutcome::NoAnswer),
+        ("408 Request Timeout", 408, CallOutcome::TrunkFailed { retry_after: None }),
         ("403 Forbidden", 403, CallOutcome::TrunkRefused),
     ];
     for (answer, status, outcome) in table {
@@ -103,9 +103,14 @@ async fn what_is_heard_before_an_answer_may_be_a_ring_tone_and_proves_no_phone()
     assert_eq!(events, [CallEvent::Ended]);
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
 
-    let (record, events) = place("progress", &[("STATUS", "503 No Circuit")], speech(1)).await;
-    assert_eq!(record.outcome, CallOutcome::TrunkFailed { retry_after: None });
-    assert_eq!((record.rang_at, events), (None, vec![CallEvent::Ended]));
+    for (status, outcome) in [
+        ("503 No Circuit", CallOutcome::TrunkFailed { retry_after: None }),
+        ("408 Request Timeout", CallOutcome::NoAnswer),
+    ] {
+        let (record, events) = place("progress", &[("STATUS", status)], speech(1)).await;
+        assert_eq!((record.outcome, record.rang_at), (outcome, None));
+        assert_eq!(events, [CallEvent::Ended]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
