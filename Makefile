@@ -34,7 +34,6 @@ fuzz: setup ## The SMPP codec and session on any octets, for a while, beginning 
 
 interop: setup ## What others wrote, against the real binary: SDKs and the vendors' own samples.
 	cargo build --bin countersign
-	cargo build --package voice --example render
 	python3 interop/run.py target/debug/countersign
 
 bench: ## Full flows, next to the limit of this machine; see bench/README.md.

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from suite import (  # noqa: E402
-    calls, chaos, guide, jasmin, kannel, smpp, speech, textmagic, vonage, xml_answers,
+    calls, chaos, guide, jasmin, kannel, phones, smpp, textmagic, vonage, xml_answers,
 )
 from suite.driver import Driver  # noqa: E402
 from suite.packages import HERE, Packages  # noqa: E402
@@ -43,12 +43,13 @@ TEXTMAGIC = [
     ("textmagic guide as JSON", "textmagic-py-2", ["textmagic_guide.py", "json"]),
 ]
 
-# Who is in front of the server when a phone rings behind it.
-CALLER = ("textmagic-client 2.0.23575 (npm), baresip", "textmagic-client-2", ["textmagic_client.js"])
+# Who is in front of the server when phones ring behind it, and who listens to them.
+CALLER = (
+    "calls: textmagic-client 2.0.23575 (npm), kamailio, baresip, faster-whisper 1.2.1 (PyPI)",
+    "textmagic-client-2", ["textmagic_client.js"],
+)
 
 CHAOS = "bad day of an SMSC and a server"
-
-WHISPER = "faster-whisper 1.2.1 (PyPI)"
 
 
 # What stands behind the server in the SMPP stories: name, package set, driver, what it is told.
@@ -179,12 +180,12 @@ def play_jasmin(stories, packages, binary, who):
 
 
 def play_call(stories, packages, binary, who, package_set, script):
-    """Plays the story of a call: an official client in front, a real phone behind."""
-    with stories.watch(who, "the phone gets through its story"):
-        with calls.Phone() as phone:
-            with server_of(stories, binary, calls.configuration(phone)) as server:
+    """Plays the stories of calls: an official client in front, a proxy and real phones behind."""
+    with stories.watch(who, "the phones get through their stories"):
+        with phones.registered(calls.NUMBERS) as (proxy, called):
+            with server_of(stories, binary, calls.configuration(proxy)) as server:
                 with driver_of(packages, package_set, script, server) as driver:
-                    calls.tell_all(stories, who, driver, server, phone, binary)
+                    calls.tell_all(stories, who, driver, server, called, binary, packages)
 
 
 def play_chaos(stories, packages, binary, who):
@@ -192,13 +193,6 @@ def play_chaos(stories, packages, binary, who):
     with stories.watch(who, "the bad day comes to its end"):
         command, environment = command_of(packages, "smsc-js", ["smsc_js.js"])
         chaos.tell_all(stories, who, command, environment, binary)
-
-
-def play_speech(stories, packages, binary, who):
-    """Listens to calls that the speech crate renders; its example lies beside the binary."""
-    render = Path(binary).resolve().parent / "examples" / "render"
-    with stories.watch(who, "the recogniser gets through its stories"):
-        speech.tell_all(stories, who, str(render), packages)
 
 
 def main():
@@ -230,8 +224,6 @@ def main():
         play_call(stories, packages, asked.binary, *CALLER)
     if asked.only in CHAOS:
         play_chaos(stories, packages, asked.binary, CHAOS)
-    if asked.only in WHISPER:
-        play_speech(stories, packages, asked.binary, WHISPER)
     print(stories.closing_line())
     return 0 if stories.failed == 0 and stories.passed > 0 else 1
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use countersign::seal::Sealer;
 use countersign::store::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
-    IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, SettledTry, StartMessage, StartVerification, Started, Store, StoreError,
-    SubmitReport, VerificationView, WebhookJob, Woken,
+    Converted, Credit, DeadWebhook, DirectoryRows, Due, EarlierCall, Effects, FigureQuery,
+    FigureRow, FigureSum, IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement,
+    ReceiptReport, Reply, Retention, SendJob, SettledTry, StartMessage, StartVerification, Started,
+    Store, StoreError, SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use engine::{
     AccountId, Amount, Conversion, MessageId, Refusal, Subject, Timestamp, VerificationId,
@@ -212,6 +212,10 @@ impl Store for LogStore {
         _before: Option<VerificationId>,
         _limit: usize,
     ) -> Reply<'_, Vec<VerificationView>> {
+        missing()
+    }
+
+    fn calls_since(&self, _link: String, _since: Timestamp) -> Reply<'_, Vec<EarlierCall>> {
         missing()
     }
 

@@ -1,6 +1,8 @@
-"""The story of a call: the official client in front of the server, a real phone behind it."""
+"""The stories of calls: the official client in front of the server, behind it a carrier's proxy and
+real phones, and what the phones recorded told by others' ears."""
 
 import array
+import json
 import subprocess
 import tempfile
 import time
@@ -8,216 +10,217 @@ import wave
 from pathlib import Path
 
 from suite.packages import HERE
-from suite.server import free_port
+from suite.phones import DOMAIN, PASSWORD
 from suite.stories import expect
 
-PHONE = "447860021130"
+# Every locale, and the voice of espeak-ng that is to be heard in it.
+VOICES = {
+    "de-de": "de", "en-au": "en-gb", "en-gb": "en-gb", "en-in": "en-gb", "en-us": "en-us",
+    "es-es": "es", "es-mx": "es-419", "es-us": "es-419", "fr-ca": "fr-fr", "fr-fr": "fr-fr",
+    "is-is": "is", "it-it": "it", "ja-jp": "ja", "ko-kr": "ko", "nl-nl": "nl", "pl-pl": "pl",
+    "pt-br": "pt-br", "pt-pt": "pt", "ro-ro": "ro", "ru-ru": "ru", "sv-se": "sv", "tr-tr": "tr",
+    "zh-cn": "cmn-latn-pinyin", "zh-tw": "cmn-latn-pinyin",
+}
+
+# Besides one call in each locale: what the recogniser of English is judged by.
+ENGLISH = "en-us"
+ENGLISH_CALLS = 20
+
+# The voice that speaks here is a formant synthesiser, the recogniser the smallest of its kind, and
+# the codes are drawn: it had 44 of 48 right in both readings when this was written, and loses twins
+# above all ("5118" is "five one eight"). With such ears it has fewer than these once in 1000 runs.
+UNDERSTOOD_MIN = 14
+
+LOCALES = [*VOICES, *[ENGLISH] * (ENGLISH_CALLS - 1)]
+
+# How the server signals to the proxy.
+TRANSPORTS = ["udp", "tcp", "tls"]
+
+# The numbers of those who are called over each of them begin so.
+PREFIXES = {transport: f"44786002{at}" for at, transport in enumerate(TRANSPORTS)}
+NUMBERS = [PREFIXES[TRANSPORTS[at % 3]] + f"{at:03}" for at in range(len(LOCALES))]
+
 CALL_WORKFLOW = "7"
+BRAND = "Acme"
+CODE_LENGTH = 4
 
 # A call takes half a minute, and this machine may have more to do.
 CALL_SECONDS_MAX = 120
-START_SECONDS_MAX = 20
-STOP_SECONDS_MAX = 5
+LISTEN_SECONDS_MAX = 600
 
-ALL_DIGITS = "0123456789"
-
-# The pause after each digit is 250 ms of zeros at 8000 a second; no digit is as quiet for as long.
-PAUSE_SAMPLES = 1200
+# 20 ms: what one packet carries.
+PACKET_SAMPLES = 160
 
 # The phone decodes the two zeros of mu-law as 2 and -2.
-ZERO_MAX = 8
+ZERO_MAX = 2
 
-# Twenty milliseconds that are loud all along are found in no other digit.
-PROBE_SAMPLES = 40
+# How far the phone's clock and its buffer may move what it hears: half a second.
+SHIFT_SAMPLES_MAX = 4000
 
-
-class Phone:
-    """A context manager around one baresip that answers by itself and records what it hears."""
-
-    def __init__(self):
-        self.port = free_port()
-
-    def __enter__(self):
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        rtp = free_port() & ~1
-        config = (HERE / "peers" / "baresip" / "config").read_text()
-        places = {"SIP_PORT": self.port, "RTP_FIRST": rtp, "RTP_LAST": rtp + 40, "DIR": folder}
-        for place, value in places.items():
-            config = config.replace(f"@{place}@", str(value))
-        (folder / "config").write_text(config)
-        (folder / "accounts").write_text(
-            f"<sip:{PHONE}@127.0.0.1:{self.port}>;regint=0;answermode=auto"
-            ";audio_codecs=PCMU/8000/1\n"
-        )
-        for name in ("contacts", "current_contact"):
-            (folder / name).write_text("")
-        self._recordings = folder / "recordings"
-        self._recordings.mkdir()
-        command = ["baresip", "-f", str(folder), "-p", "/usr/share/baresip"]
-        log = (folder / "output").open("wb")
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
-        )
-        log.close()
-        listening = f":{self.port:04X} 00000000:0000"
-        give_up = time.monotonic() + START_SECONDS_MAX
-        while listening not in Path("/proc/net/udp").read_text():
-            if time.monotonic() > give_up or self._process.poll() is not None:
-                said = (folder / "output").read_text(errors="replace")
-                self.__exit__()
-                raise RuntimeError("the phone does not get ready; it said:\n" + said)
-            time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._folder.cleanup()
-
-    def heard(self):
-        """What the phone heard, once it has written all of it down."""
-        known = None
-        give_up = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < give_up:
-            time.sleep(0.3)
-            files = list(self._recordings.glob("*-dec.wav"))
-            size = files[0].stat().st_size if files else None
-            if size and size == known:
-                return samples_of(files[0])
-            known = size
-        raise RuntimeError("the phone does not end its recording")
+# How much of what was said each recording holds. It was all of it when this was written, on a
+# machine that was busy; but a packet that comes too late is not played by a phone.
+HEARD_MIN = 0.99
 
 
-def configuration(phone):
-    """Makes the server's configuration with a trunk that leads to the phone."""
-    return lambda _directory, _port: f"""
-[link.trunk]
+def configuration(proxy):
+    """Makes the server's configuration: a trunk to the proxy for each way to signal."""
+
+    def configure(directory, _port):
+        password = directory / "trunk.password"
+        password.write_text(PASSWORD)
+        password.chmod(0o600)
+        texts = [_trunk(transport, proxy, password) for transport in TRANSPORTS]
+        texts.append('[route.messages]\nchannel = "sms"\nlinks = ["sandbox"]\n')
+        return "\n".join(texts)
+
+    return configure
+
+
+def _trunk(transport, proxy, password):
+    port, tls = proxy.port, ""
+    if transport == "tls":
+        port, tls = proxy.tls_port, f'ca_file = "{proxy.certificate}"\nserver_name = "{DOMAIN}"\n'
+    return f"""
+[link.{transport}]
 kind = "sip"
 host = "127.0.0.1"
-port = {phone.port}
-domain = "127.0.0.1:{phone.port}"
+port = {port}
+transport = "{transport}"
+{tls}domain = "{DOMAIN}"
+user = "countersign"
+password_file = "{password}"
 caller = "+442079460000"
 countries = ["GB"]
 dial_prefix = ""
+calls_per_s = 20
 costs = ["voice:44=0.02"]
 
-[route.calls]
+[route.{transport}]
 channel = "voice"
-links = ["trunk"]
-
-[route.messages]
-channel = "sms"
-links = ["sandbox"]
+prefixes = ["{PREFIXES[transport]}"]
+links = ["{transport}"]
 """
 
 
-def tell_all(stories, who, driver, server, phone, binary):
-    """Tells of one call, from the request to the code that came back."""
-    with stories.tell(who, "a phone that rings is told the code that verifies its number"):
-        fields = {"phone": PHONE, "brand": "Acme", "codeLength": 4, "language": "en-us",
-                  "workflowId": CALL_WORKFLOW}
-        started = driver.call("start", fields=fields)
-        expect(started["status"] == 200, "the verification starts", started)
-        verify_id = started["body"]["verifyId"]
-        call = _ended_call(server, verify_id)
-        expect(call["cause"] == "completed", "the call was heard to its end", call)
-        heard = _digits(phone.heard(), _clips(binary))
-        expect(len(heard) == 8 and heard[:4] == heard[4:], "the code is read twice", heard)
-        checked = driver.call("check", verify_id=verify_id, code=heard[:4])
-        expect(checked["status"] == 204, "what was heard is the code", checked)
+class Placed:
+    """A call: whom it went to, in which locale, and what came of it."""
+
+    def __init__(self, phone, locale, link, verify_id):
+        self.phone, self.locale, self.link, self.verify_id = phone, locale, link, verify_id
+        self.recording = None
+        self.code = None
+
+    def __str__(self):
+        return f"{self.locale} over {self.link}"
 
 
-def _ended_call(server, verify_id):
+def tell_all(stories, who, driver, server, phones, binary, packages):
+    """Tells of calls at once in every locale, from the requests to the codes that came back."""
+    calls = []
+    with stories.tell(who, "phones behind a proxy with digest are called over UDP, TCP and TLS"):
+        calls = [_start(driver, phone, at) for at, phone in enumerate(phones)]
+        for call in calls:
+            attempt = _ended_attempt(server, call)
+            detail = attempt["call"]
+            seen = (attempt["link"], attempt["progress"], detail["cause"], detail["codec"])
+            expect(seen == (call.link, "delivered", "completed", "PCMU"), f"{call} ends", attempt)
+            expect(attempt["cost"] == "0.02000000", "a minute begun is billed", attempt)
+            call.recording = call.phone.recording()
+    python = packages.python("whisper")
+    with stories.tell(who, "in every locale both readings of the code are told by templates"):
+        for call, readings in zip(calls, _readings(python, calls)):
+            expect(len(readings) == 2 and len(readings[0]) == CODE_LENGTH, f"{call}", readings)
+            expect(readings[0] == readings[1], f"{call}: both readings are alike", readings)
+            call.code = readings[0]
+            checked = driver.call("check", verify_id=call.verify_id, code=call.code)
+            expect(checked["status"] == 204, f"{call}: what was heard is the code", checked)
+    with stories.tell(who, "every recording is, packet by packet, what was said"):
+        shares = []
+        for call in calls:
+            shares.append(_heard_share(_said(binary, call), _samples(call.recording)))
+            what = f"{call}: of what was said, {HEARD_MIN} is heard"
+            expect(shares[-1] >= HEARD_MIN, what, shares[-1])
+        stories.note(f"{len(shares)} calls; of the worst, {min(shares):.4f} was heard")
+    with stories.tell(who, "Whisper understands both readings of the code in English"):
+        english = [call for call in calls if call.locale == ENGLISH]
+        heard = _understood(python, english)
+        wrong = {call.code: heard["text"] for call, heard in zip(english, heard)
+                 if heard["code"] != call.code}
+        understood = len(english) - len(wrong)
+        stories.note(f"{understood} of {ENGLISH_CALLS} codes were understood")
+        what = f"{UNDERSTOOD_MIN} of {ENGLISH_CALLS} codes are understood"
+        expect(understood >= UNDERSTOOD_MIN, what, wrong)
+
+
+def _start(driver, phone, at):
+    fields = {"phone": phone.number, "brand": BRAND, "codeLength": CODE_LENGTH,
+              "language": LOCALES[at], "workflowId": CALL_WORKFLOW}
+    started = driver.call("start", fields=fields)
+    expect(started["status"] == 200, "the verification starts", started)
+    return Placed(phone, LOCALES[at], TRANSPORTS[at % 3], started["body"]["verifyId"])
+
+
+def _ended_attempt(server, call):
     give_up = time.monotonic() + CALL_SECONDS_MAX
     while True:
-        story = server.verification(verify_id)
-        call = story["attempts"][0].get("call") or {}
-        if call.get("ended_at"):
-            return call
-        expect(time.monotonic() < give_up, "the call ends", story)
+        attempt = server.verification(call.verify_id)["attempts"][0]
+        if (attempt.get("call") or {}).get("ended_at"):
+            return attempt
+        expect(time.monotonic() < give_up, f"{call} ends", attempt)
         time.sleep(0.2)
 
 
-def _clips(binary):
-    """The samples of each digit, cut out of a call that says all of them."""
+def _readings(python, calls):
+    pairs = [word for call in calls for word in (VOICES[call.locale], str(call.recording))]
+    return _answer([python, str(HERE / "drivers" / "digits_listen.py"), *pairs])
+
+
+def _understood(python, calls):
+    paths = [str(call.recording) for call in calls]
+    return _answer([python, str(HERE / "drivers" / "whisper_listen.py"), str(CODE_LENGTH), *paths])
+
+
+def _said(binary, call):
+    """The samples of a call that says what was heard."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "digits.wav"
-        subprocess.run(
-            [binary, "speech", "render", "--language", "en-us", "--code", ALL_DIGITS, str(path)],
-            check=True, capture_output=True, timeout=CALL_SECONDS_MAX,
-        )
-        parts = _split(samples_of(path))
-    # The greeting has pauses of its own: the two readings end before what comes last.
-    digits = _one_reading(parts)
-    expect(len(digits) == len(ALL_DIGITS), "the voice says ten digits", len(parts))
-    return digits
+        path = Path(folder) / "said.wav"
+        _run([binary, "speech", "render", "--language", call.locale, "--brand", BRAND,
+              "--code", call.code, str(path)])
+        return _samples(path)
 
 
-def _one_reading(parts):
-    """The ten parts that come twice."""
-    for start in range(len(parts) - 2 * len(ALL_DIGITS)):
-        reading = parts[start:start + len(ALL_DIGITS)]
-        for again in range(start + len(ALL_DIGITS), len(parts) - len(ALL_DIGITS) + 1):
-            if parts[again:again + len(ALL_DIGITS)] == reading:
-                return reading
-    return []
+def _heard_share(said, heard):
+    """How many of the packets that were no silence are heard, sample by sample and in order."""
+    silence = bytes(2 * PACKET_SAMPLES)
+    said, heard = said.tobytes(), heard.tobytes()
+    packets = range(0, len(said) - len(silence) + 1, len(silence))
+    packets = [at for at in packets if said[at:at + len(silence)] != silence]
+    found, shift, reach = 0, None, 2 * SHIFT_SAMPLES_MAX
+    for at in packets:
+        # The first may be anywhere: the phone records from before the first word.
+        first = 0 if shift is None else max(0, at + shift - reach)
+        last = len(heard) if shift is None else at + shift + reach + len(silence)
+        place = heard.find(said[at:at + len(silence)], first, last)
+        if place >= 0:
+            found, shift = found + 1, place - at
+    return found / len(packets)
 
 
-def _split(samples):
-    parts, begun, quiet = [], None, 0
-    for at, sample in enumerate(samples):
-        if sample:
-            begun = at if begun is None else begun
-            quiet = 0
-        else:
-            quiet += 1
-            if begun is not None and quiet == PAUSE_SAMPLES:
-                parts.append(samples[begun:at - quiet + 1])
-                begun = None
-    return parts if begun is None else [*parts, samples[begun:]]
-
-
-def _digits(heard, clips):
-    """The digits that are said, in order: each where most of its probes are."""
-    heard = heard.tobytes()
-    found = []
-    for digit, clip in zip(ALL_DIGITS, clips):
-        probes = [
-            (at, clip[at:at + PROBE_SAMPLES])
-            for at in range(0, len(clip) - PROBE_SAMPLES, PROBE_SAMPLES)
-            if all(abs(sample) > ZERO_MAX for sample in clip[at:at + PROBE_SAMPLES])
-        ]
-        hits = sorted(
-            place - at for at, probe in probes for place in _places(heard, probe.tobytes())
-        )
-        found += [(place, digit) for place in _clusters(hits, len(probes) / 2)]
-    return "".join(digit for _, digit in sorted(found))
-
-
-def _clusters(hits, least):
-    clusters = []
-    for hit in hits:
-        if clusters and hit - clusters[-1][-1] < PAUSE_SAMPLES:
-            clusters[-1].append(hit)
-        else:
-            clusters.append([hit])
-    return [cluster[0] for cluster in clusters if len(cluster) >= least]
-
-
-def _places(heard, probe):
-    at = heard.find(probe)
-    while at != -1:
-        if at % 2 == 0:
-            yield at // 2
-        at = heard.find(probe, at + 1)
-
-
-def samples_of(path):
+def _samples(path):
     """The samples of a WAV file of 16 bits."""
     with wave.open(str(path), "rb") as file:
-        return array.array("h", file.readframes(file.getnframes()))
+        samples = array.array("h", file.readframes(file.getnframes()))
+    return array.array("h", (0 if abs(sample) <= ZERO_MAX else sample for sample in samples))
+
+
+def _answer(command):
+    return json.loads(_run(command))
+
+
+def _run(command):
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=LISTEN_SECONDS_MAX,
+    )
+    expect(done.returncode == 0, f"{Path(command[0]).name} succeeds", done.stderr[-1500:])
+    return done.stdout

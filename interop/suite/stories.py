@@ -48,6 +48,10 @@ class Stories:
         except Exception:
             self._failed(who, what, traceback.format_exc().strip())
 
+    def note(self, what):
+        """Prints what was measured on the way."""
+        print(f"      {what}", flush=True)
+
     def _failed(self, who, story, reason):
         self.failed += 1
         indented = reason.replace("\n", "\n        ")

@@ -102,7 +102,7 @@ pub enum PriceItem {
     Verification,
     /// One part of a message.
     Sms,
-    /// One call.
+    /// One call, or a minute of it: what a carrier takes.
     Voice,
 }
 
@@ -130,9 +130,14 @@ impl PriceList {
 
     /// Returns the price of the longest prefix that matches a number's digits; zero if none does.
     pub fn lookup(&self, item: PriceItem, digits: u64) -> Amount {
+        self.find(item, digits).unwrap_or(Amount::ZERO)
+    }
+
+    /// Returns the price of the longest prefix that matches a number's digits, if one does.
+    pub fn find(&self, item: PriceItem, digits: u64) -> Option<Amount> {
         let digits = digits.to_string();
         let line = self.0.iter().find(|p| p.item == item && digits.starts_with(&p.prefix));
-        line.map_or(Amount::ZERO, |price| price.amount)
+        line.map(|price| price.amount)
     }
 }
 
@@ -156,6 +161,7 @@ mod tests {
         assert_eq!(list.lookup(PriceItem::Sms, 441_632_960_960).units(), 2);
         assert_eq!(list.lookup(PriceItem::Sms, 12_015_550_123).units(), 1);
         assert_eq!(list.lookup(PriceItem::Voice, 12_015_550_123), Amount::ZERO);
+        assert_eq!(list.find(PriceItem::Voice, 12_015_550_123), None);
     }
 
     #[test]

@@ -182,16 +182,12 @@ fn numbers(account: AccountId, first: u32) -> [NumberRecord; 3] {
     ]
 }
 
-fn prices(account: AccountId) -> [PriceRecord; 3] {
+fn prices(account: AccountId) -> [PriceRecord; 2] {
     let price = |item, units| PriceRecord {
         account: Some(account),
         price: Price { item, prefix: String::new(), amount: Amount::from_units(units) },
     };
-    [
-        price(PriceItem::Verification, 5_000_000),
-        price(PriceItem::Sms, 3_330_000),
-        price(PriceItem::Voice, 2_000_000),
-    ]
+    [price(PriceItem::Verification, 5_000_000), price(PriceItem::Sms, 3_330_000)]
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

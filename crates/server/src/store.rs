@@ -151,6 +151,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Reply<'_, Vec<VerificationView>>;
 
+    /// Returns the calls that a link placed since then and that reached a phone, the first one
+    /// first. A number that was erased is not told.
+    fn calls_since(&self, link: String, since: Timestamp) -> Reply<'_, Vec<EarlierCall>>;
+
     /// Deletes what is too old, at most `limit` rows of each kind; answers how many went. It is
     /// not one step, and need not be: what was not reached goes with the next call.
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize>;
@@ -500,6 +504,17 @@ pub struct Credit {
     pub key: String,
     /// The time.
     pub now: Timestamp,
+}
+
+/// A call that was placed, for whoever caps calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EarlierCall {
+    /// The number's digits.
+    pub number: u64,
+    /// When the phone was reached.
+    pub at: Timestamp,
+    /// What the carrier takes for it; of one that goes on, what it takes at least.
+    pub cost: Amount,
 }
 
 /// What is too old to be kept.

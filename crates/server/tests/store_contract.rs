@@ -105,6 +105,7 @@ macro_rules! every_story {
             retention::only_what_has_ended_is_purged,
             retention::what_an_account_wrote_of_an_erased_number_goes_with_it,
             retention::what_a_webhook_still_tells_of_is_not_purged,
+            sends::calls_are_told_by_their_link_and_their_time,
             sends::a_conversion_does_not_move_the_stores_time,
             sends::a_conversion_is_news_of_the_link_that_carried_the_code,
             sends::a_failed_send_hands_out_the_next_step,

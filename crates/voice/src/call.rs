@@ -11,7 +11,7 @@ use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::{Header, Method, Request, Response, StatusCode, Uri};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::g711::Codec;
@@ -74,7 +74,18 @@ struct Call {
     local: LocalMedia,
     seed: StreamSeed,
     early_media: Option<RemoteMedia>,
-    heard_of: bool,
+    sign: Sign,
+}
+
+/// What the other side has shown of a call before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// Nothing at all.
+    Nothing,
+    /// The trunk has the INVITE; whether a phone knows of it is open.
+    Heard,
+    /// A phone rings, or what is heard before an answer may be its ring tone, since then.
+    Progress(Instant),
 }
 
 /// An INVITE on its way: the dialog, what it says, and its end.
@@ -106,7 +117,7 @@ impl Call {
             local,
             seed,
             early_media: None,
-            heard_of: false,
+            sign: Sign::Nothing,
         }
     }
 
@@ -212,29 +223,28 @@ impl Call {
     }
 
     /// Waits until somebody answers, or nobody does.
-    async fn ring(&mut self, invite: &mut Invite, line: &mut Line, patience: Duration) -> Rung {
+    async fn ring(&mut self, invite: &mut Invite, line: &mut Line, ring_timeout: Duration) -> Rung {
         let hang_up = self.hang_up.clone();
         let trunk = Arc::clone(&self.trunk);
-        let silence = sleep(trunk.config.answer_wait);
-        let patience = sleep(patience);
-        tokio::pin!(silence, patience);
+        let invited = Instant::now();
         loop {
+            let (patient_until, outcome) = match self.sign {
+                Sign::Nothing => {
+                    (invited + trunk.config.answer_wait, CallOutcome::TrunkUnreachable)
+                }
+                Sign::Heard => (invited + trunk.config.post_dial_wait, CallOutcome::TrunkStalled),
+                Sign::Progress(since) => (since + ring_timeout, CallOutcome::NoAnswer),
+            };
             tokio::select! {
                 biased;
                 () = hang_up.cancelled() => return self.withdraw(invite, CallOutcome::Withdrawn).await,
                 () = trunk.is_closing() => return self.withdraw(invite, CallOutcome::Withdrawn).await,
                 Some(state) = invite.states.recv() => self.handle_early(state, line),
                 answer = &mut invite.answer => return self.handle_answer(answer.ok()),
-                () = &mut silence, if !self.heard_of => {
-                    self.trunk.health.hear(&trunk.config.name, Err(TrunkFault::Silent));
-                    return self.withdraw(invite, CallOutcome::TrunkUnreachable).await;
-                }
-                () = &mut patience => {
-                    // A trunk that never let it ring has failed, not the phone.
-                    let outcome = match self.record.rang_at {
-                        Some(_) => CallOutcome::NoAnswer,
-                        None => CallOutcome::TrunkFailed { retry_after: None },
-                    };
+                () = sleep_until(patient_until) => {
+                    if self.sign == Sign::Nothing {
+                        self.trunk.health.hear(&trunk.config.name, Err(TrunkFault::Silent));
+                    }
                     return self.withdraw(invite, outcome).await;
                 }
             }
@@ -257,14 +267,17 @@ impl Call {
 
     fn handle_early(&mut self, state: DialogState, line: &mut Line) {
         match state {
-            DialogState::Trying(_) => self.heard_of = true,
+            DialogState::Trying(_) => self.hear(false),
             DialogState::Early(_, response) => {
-                self.heard_of = true;
-                if self.record.rang_at.is_none() {
+                // Anything else may come from the trunk, before it knows whether it gets through.
+                let rings = response.status_code == StatusCode::Ringing;
+                if rings && self.record.rang_at.is_none() {
                     self.record.rang_at = Some(self.started.elapsed());
                     self.tell(CallEvent::Ringing);
                 }
-                if let Ok(media) = RemoteMedia::parse(&response.body) {
+                let media = RemoteMedia::parse(&response.body).ok();
+                self.hear(rings || media.is_some());
+                if let Some(media) = media {
                     // Silence towards early media opens address translations on the way.
                     line.open(&media, media.codec, self.seed);
                     self.early_media = Some(media);
@@ -284,14 +297,27 @@ impl Call {
         }
     }
 
+    fn hear(&mut self, progress: bool) {
+        self.sign = match self.sign {
+            Sign::Progress(since) => Sign::Progress(since),
+            Sign::Nothing | Sign::Heard if progress => Sign::Progress(Instant::now()),
+            Sign::Nothing | Sign::Heard => Sign::Heard,
+        };
+    }
+
     fn handle_answer(&mut self, answer: Option<InviteAsyncResult>) -> Rung {
         let Some(Ok((id, Some(response)))) = answer else {
             return Rung::Ended(CallOutcome::TrunkFailed { retry_after: None });
         };
         let status = response.status_code.code();
         self.record.sip_status = Some(status);
-        let refused = matches!(status, 401 | 407);
-        let news = if refused { Err(TrunkFault::CredentialsRefused) } else { Ok(()) };
+        let is_challenge = matches!(status, 401 | 407);
+        let news = match &self.trunk.config.credentials {
+            _ if !is_challenge => Ok(()),
+            Some(_) => Err(TrunkFault::CredentialsRefused),
+            None => Err(TrunkFault::CredentialsWanted),
+        };
+        let is_without = news == Err(TrunkFault::CredentialsWanted);
         self.trunk.health.hear(&self.trunk.config.name, news);
         if response.status_code == StatusCode::OK {
             return Rung::Answered(Box::new((id, response)));
@@ -303,6 +329,13 @@ impl Call {
             .iter()
             .find(|header| header.name().eq_ignore_ascii_case("Retry-After"))
             .and_then(|header| parse_retry_after(header.value()));
+        if is_without {
+            return Rung::Ended(CallOutcome::CredentialsWanted);
+        }
+        // Without a ring tone it is the trunk that had no answer from further on.
+        if status == REQUEST_TIMEOUT && !matches!(self.sign, Sign::Progress(_)) {
+            return Rung::Ended(CallOutcome::TrunkFailed { retry_after: None });
+        }
         Rung::Ended(CallOutcome::from_status(status, retry_after))
     }
 
@@ -520,6 +553,9 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 
 /// How long the record of a call waits for the answer to its BYE.
 const BYE_WAIT: Duration = Duration::from_millis(500);
+
+/// RFC 3261 section 21.4.9.
+const REQUEST_TIMEOUT: u16 = 408;
 
 const SDP: &str = "application/sdp";
 

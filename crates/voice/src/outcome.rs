@@ -27,10 +27,16 @@ pub enum CallOutcome {
     InvalidNumber,
     /// The trunk does not accept our credentials.
     CredentialsRefused,
+    /// The trunk wants credentials, and there are none.
+    CredentialsWanted,
     /// The two sides have no codec in common.
     NoCodec,
     /// The trunk gave no sign of life in time.
     TrunkUnreachable,
+    /// The trunk took the call and did not get it to a phone in time.
+    TrunkStalled,
+    /// The trunk does not place this call: the number or the caller id is barred there.
+    TrunkRefused,
     /// The trunk answered that it cannot place the call.
     TrunkFailed {
         /// When it wants to be asked again, if it said so and at most [`RETRY_AFTER_MAX`].
@@ -76,11 +82,12 @@ impl CallOutcome {
     pub fn from_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
             486 | 600 => Self::Busy,
-            // 408 is the other side's: our own time-outs never come here.
+            // 408 is the other side's, after it rang: our own time-outs never come here.
             408 | 480 | 487 => Self::NoAnswer,
             603 | 607 | 608 => Self::Declined,
             404 | 410 | 484 | 485 | 604 => Self::InvalidNumber,
-            401 | 403 | 407 => Self::CredentialsRefused,
+            401 | 407 => Self::CredentialsRefused,
+            403 => Self::TrunkRefused,
             415 | 488 | 606 => Self::NoCodec,
             _ => {
                 let retry_after = retry_after.map(|time| time.min(RETRY_AFTER_MAX));
@@ -93,8 +100,11 @@ impl CallOutcome {
     pub fn is_trunks_fault(self) -> bool {
         match self {
             Self::CredentialsRefused
+            | Self::CredentialsWanted
             | Self::NoCodec
             | Self::TrunkUnreachable
+            | Self::TrunkStalled
+            | Self::TrunkRefused
             | Self::TrunkFailed { .. }
             | Self::NoChannel => true,
             Self::Completed
@@ -134,7 +144,9 @@ mod tests {
 
     #[test]
     fn every_status_of_the_table_has_its_meaning() {
-        use CallOutcome::{Busy, CredentialsRefused, Declined, InvalidNumber, NoAnswer, NoCodec};
+        use CallOutcome::{
+            Busy, CredentialsRefused, Declined, InvalidNumber, NoAnswer, NoCodec, TrunkRefused,
+        };
         let table = [
             (486, Busy),
             (600, Busy),
@@ -146,7 +158,7 @@ mod tests {
             (484, InvalidNumber),
             (604, InvalidNumber),
             (401, CredentialsRefused),
-            (403, CredentialsRefused),
+            (403, TrunkRefused),
             (407, CredentialsRefused),
             (488, NoCodec),
         ];

@@ -18,6 +18,7 @@ use crate::script::Script;
 use crate::sdp::RemoteMedia;
 use stream::Stream;
 
+mod source;
 mod stream;
 
 /// Where calls' audio is sent from, and how many there may be.
@@ -29,7 +30,7 @@ pub struct PacerConfig {
     pub ports: RangeInclusive<u16>,
     /// How many calls there may be at once.
     pub streams_max: usize,
-    /// Whether packets go to where the first one came from, and not to where the description says.
+    /// Whether packets go to where audio comes from, if it is not where the description says.
     ///
     /// Phones behind an address translation need it.
     pub symmetric: bool,

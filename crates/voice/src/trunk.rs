@@ -50,7 +50,7 @@ pub struct TrunkConfig {
     pub public_address: Option<IpAddr>,
     /// The UDP ports of audio.
     pub rtp_ports: RangeInclusive<u16>,
-    /// Sends audio to where the first packet came from, and not to where the description says.
+    /// Sends audio to where audio comes from, if it is not where the description says.
     pub symmetric_rtp: bool,
     /// How many calls there may be at once.
     pub channels_max: usize,
@@ -58,6 +58,8 @@ pub struct TrunkConfig {
     pub calls_per_second_max: u32,
     /// The trunk is unreachable if it says nothing for this long.
     pub answer_wait: Duration,
+    /// A trunk that took a call has this long to get it to a phone, from the INVITE on.
+    pub post_dial_wait: Duration,
     /// A call is hung up after this long from its answer.
     pub call_length_max: Duration,
     /// How often the trunk is asked whether it is well (OPTIONS); never if absent.
@@ -155,6 +157,7 @@ impl TrunkConfig {
             channels_max: CHANNELS_MAX,
             calls_per_second_max: CALLS_PER_SECOND_MAX,
             answer_wait: ANSWER_WAIT,
+            post_dial_wait: POST_DIAL_WAIT,
             call_length_max: CALL_LENGTH_MAX,
             ping_every: Some(PING_EVERY),
             asserted_identity: true,
@@ -332,6 +335,9 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A trunk answers 100 at once; three retransmissions fit into this (RFC 3261 section 17.1.1.2).
 const ANSWER_WAIT: Duration = Duration::from_secs(4);
+
+/// Of international calls 95 in 100 ring within 11 s (ITU-T E.721, post-selection delay).
+pub const POST_DIAL_WAIT: Duration = Duration::from_secs(12);
 
 /// Two readings of a ten-digit code in the slowest language take half of this.
 const CALL_LENGTH_MAX: Duration = Duration::from_mins(2);

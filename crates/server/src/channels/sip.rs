@@ -13,7 +13,7 @@ use engine::{
     Amount, AttemptId, Channel, NumberKind, Originator, PhoneNumber, PriceItem, PriceList,
     Timestamp,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use voice::CancellationToken;
 use voice::speech::SpeechError;
 use voice::trunk::{
@@ -25,7 +25,7 @@ use super::{Dispatch, ErrorKind, LastError, Link, LinkState, Standing, Submissio
 use crate::config::{Billing, LinkConfig, SipConfig, SipTransport};
 use crate::seal::read_private;
 use call::PlacedCall;
-use caps::{Caps, Ticket};
+use caps::{Caps, HOUR, Ticket};
 
 /// One trunk.
 pub struct SipLink {
@@ -40,7 +40,11 @@ struct Inner {
     costs: PriceList,
     context: LinkContext,
     caps: Caps,
+    /// Set once the caps know the calls of the last hour.
+    recalled: OnceCell<()>,
     trunk: RwLock<TrunkSlot>,
+    /// Until when the trunk has asked to be left alone.
+    resting: Mutex<Timestamp>,
     /// The calls there are, each with what hangs it up.
     calls: Mutex<HashMap<AttemptId, CancellationToken>>,
     seen: Mutex<(Standing, Timestamp)>,
@@ -74,7 +78,9 @@ impl SipLink {
             costs: PriceList::new(link.costs.clone()),
             context: context.clone(),
             caps: Caps::new(config.caps),
+            recalled: OnceCell::new(),
             trunk: RwLock::default(),
+            resting: Mutex::default(),
             calls: Mutex::default(),
             seen: Mutex::new((Standing::Connecting, context.clock.now())),
             closing: CancellationToken::new(),
@@ -96,7 +102,13 @@ impl SipLink {
         };
         let digits = number.digits();
         let prefix = number.prefix(self.inner.context.prefix_drop_digits);
-        let first = self.inner.costs.lookup(PriceItem::Voice, digits);
+        let Some(first) = self.inner.first_cost(digits) else {
+            let reason = "there is a cap on cost, and its costs do not tell that of the number";
+            return Submission::LinkRefused(reason.to_owned());
+        };
+        if let Err(reason) = self.inner.recall().await {
+            return not_sent(&reason);
+        }
         let now = self.inner.context.clock.now();
         let ticket = match self.inner.caps.admit(digits, prefix, first, now) {
             Ok(ticket) => ticket,
@@ -176,6 +188,31 @@ impl Inner {
         own.or_else(of_country).unwrap_or_else(|| self.config.caller.clone())
     }
 
+    /// Returns what a call costs at least; `None` if nobody knows and there is a cap on it.
+    fn first_cost(&self, digits: u64) -> Option<Amount> {
+        let known = self.costs.find(PriceItem::Voice, digits);
+        known.or_else(|| self.config.caps.cost_per_prefix.is_none().then_some(Amount::ZERO))
+    }
+
+    /// Counts the calls of the last hour, once: a restart, or a reload that changes the trunk, must
+    /// not open its caps anew.
+    async fn recall(&self) -> Result<(), String> {
+        let recall = async || {
+            let driver = self.context.reports.driver().ok_or("the server is not ready")?;
+            let since = self.context.clock.now().before(HOUR);
+            let calls = driver.store.calls_since(self.name.clone(), since).await;
+            let calls = calls.map_err(|error| format!("cannot count its calls: {error}"))?;
+            for call in calls {
+                if let Some(number) = driver.directories.number(call.number) {
+                    let prefix = number.prefix(self.context.prefix_drop_digits);
+                    self.caps.count_earlier(call.number, prefix, call.cost, call.at);
+                }
+            }
+            Ok(())
+        };
+        self.recalled.get_or_try_init(recall).await.copied()
+    }
+
     /// Returns what the trunk takes for a call that was answered for so many seconds.
     fn cost(&self, digits: u64, seconds: u32) -> Amount {
         let price = self.costs.lookup(PriceItem::Voice, digits);
@@ -200,9 +237,9 @@ impl Inner {
             TrunkState::Unknown | TrunkState::Up => (Standing::Up, None),
             TrunkState::Down(fault) => {
                 let standing = match fault {
-                    TrunkFault::CredentialsRefused | TrunkFault::RegistrationRefused(_) => {
-                        Standing::Refused
-                    }
+                    TrunkFault::CredentialsRefused
+                    | TrunkFault::CredentialsWanted
+                    | TrunkFault::RegistrationRefused(_) => Standing::Refused,
                     TrunkFault::Silent | TrunkFault::Connect(_) | TrunkFault::Failing(_) => {
                         Standing::Down
                     }
@@ -210,6 +247,17 @@ impl Inner {
                 (standing, Some(fault.to_string()))
             }
         }
+    }
+
+    /// Leaves the trunk alone for as long as it has asked for.
+    fn rest_for(&self, time: Duration) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        *resting = self.context.clock.now().after(time);
+    }
+
+    fn is_resting(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.context.clock.now() < *resting
     }
 
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, CancellationToken>> {
@@ -242,6 +290,9 @@ impl Link for SipLink {
             return Err("it is being closed".to_owned());
         }
         let trunk = self.inner.trunk()?;
+        if self.inner.is_resting() {
+            return Err("it has asked to be left alone for a while".to_owned());
+        }
         if trunk.channels_free() == 0 {
             return Err("all its channels are taken".to_owned());
         }
@@ -394,6 +445,7 @@ fn trunk_config(name: &str, config: &SipConfig) -> Result<TrunkConfig, LinkError
         symmetric_rtp: config.symmetric_rtp,
         channels_max: config.channels_max,
         calls_per_second_max: config.calls_per_s,
+        post_dial_wait: config.post_dial_wait,
         call_length_max: config.call_length_max,
         ping_every: config.ping,
         asserted_identity: config.asserted_identity,

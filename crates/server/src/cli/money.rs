@@ -12,8 +12,7 @@ pub(super) enum PriceCommand {
     /// Set a price.
     #[command(after_help = PRICE_EXAMPLE)]
     Set {
-        /// What is priced: a verification that succeeds, or one part of a message. Nothing is
-        /// charged by the call (voice) yet.
+        /// What is priced: a verification that succeeds, or one part of a message.
         #[arg(value_parser = ITEMS)]
         item: String,
         /// How much, with at most eight decimals.
@@ -113,7 +112,7 @@ impl BalanceCommand {
 /// Two drawn keys never meet.
 const DRAWN_KEY_CHARS: usize = 20;
 
-const ITEMS: [&str; 3] = ["verification", "sms", "voice"];
+const ITEMS: [&str; 2] = ["verification", "sms"];
 
 const PRICE_EXAMPLE: &str = "\
 Examples:

@@ -68,50 +68,36 @@ enum WrittenGender {
 }
 
 pub(super) fn resolve(raw: RawVoice, mistakes: &mut ConfigMistakes) -> VoiceConfig {
-    let ours = VoiceConfig::default();
-    let speech = SpeechSettings {
-        engines: raw
-            .engines
-            .map_or(ours.speech.engines, |written| engines("voice.engines", &written, mistakes)),
-        engines_of: engines_of(raw.engines_of.unwrap_or_default(), mistakes),
-        speed_wpm: ranges::VOICE_SPEED_WPM.number(raw.speed_wpm, ours.speech.speed_wpm, mistakes),
-        voice_bound: ranges::VOICE_VOICE_WAIT_MS.duration(
-            raw.voice_wait_ms,
-            ours.speech.voice_bound,
-            mistakes,
-        ),
-        brand_bound: ranges::VOICE_BRAND_WAIT_MS.duration(
-            raw.brand_wait_ms,
-            ours.speech.brand_bound,
-            mistakes,
-        ),
-        child_bound: ranges::VOICE_COMMAND_TIMEOUT_MS.duration(
-            raw.command_timeout_ms,
-            ours.speech.child_bound,
-            mistakes,
-        ),
-        children_max: ranges::VOICE_COMMANDS_MAX.number(
-            raw.commands_max,
-            ours.speech.children_max,
-            mistakes,
-        ),
-        brands_pending_max: ranges::VOICE_BRANDS_WAITING_MAX.number(
-            raw.brands_waiting_max,
-            ours.speech.brands_pending_max,
-            mistakes,
-        ),
-        brand_cache_bytes_max: cache_bytes(
-            raw.brand_cache_mb,
-            ours.speech.brand_cache_bytes_max,
-            mistakes,
-        ),
-    };
-    let gender = match raw.gender.unwrap_or(WrittenGender::Any) {
+    let mut voice = VoiceConfig::default();
+    let speech = &mut voice.speech;
+    if let Some(written) = raw.engines {
+        speech.engines = engines("voice.engines", &written, mistakes);
+    }
+    speech.engines_of = engines_of(raw.engines_of.unwrap_or_default(), mistakes);
+    for (range, written, bound) in [
+        (ranges::VOICE_VOICE_WAIT_MS, raw.voice_wait_ms, &mut speech.voice_bound),
+        (ranges::VOICE_BRAND_WAIT_MS, raw.brand_wait_ms, &mut speech.brand_bound),
+        (ranges::VOICE_COMMAND_TIMEOUT_MS, raw.command_timeout_ms, &mut speech.child_bound),
+    ] {
+        *bound = range.duration(written, *bound, mistakes);
+    }
+    for (range, written, max) in [
+        (ranges::VOICE_COMMANDS_MAX, raw.commands_max, &mut speech.children_max),
+        (ranges::VOICE_BRANDS_WAITING_MAX, raw.brands_waiting_max, &mut speech.brands_pending_max),
+    ] {
+        *max = range.number(written, *max, mistakes);
+    }
+    speech.brand_cache_bytes_max =
+        cache_bytes(raw.brand_cache_mb, speech.brand_cache_bytes_max, mistakes);
+    speech.speed_wpm = ranges::VOICE_SPEED_WPM.number(raw.speed_wpm, speech.speed_wpm, mistakes);
+    voice.gender = match raw.gender.unwrap_or(WrittenGender::Any) {
         WrittenGender::Any => None,
         WrittenGender::Female => Some(Gender::Female),
         WrittenGender::Male => Some(Gender::Male),
     };
-    let warm = raw.warm.unwrap_or_default();
+    voice.gate = raw.gate.unwrap_or(voice.gate);
+    let repeats_max = &mut voice.repeats_max;
+    *repeats_max = ranges::VOICE_REPEATS_MAX.number(raw.repeats_max, *repeats_max, mistakes);
     let known = |name: String| {
         let known = Locale::parse(&name);
         if known.is_none() {
@@ -119,9 +105,8 @@ pub(super) fn resolve(raw: RawVoice, mistakes: &mut ConfigMistakes) -> VoiceConf
         }
         known
     };
-    let warm = warm.into_iter().filter_map(known).collect();
-    let repeats_max = ranges::VOICE_REPEATS_MAX.number(raw.repeats_max, ours.repeats_max, mistakes);
-    VoiceConfig { speech, gender, gate: raw.gate.unwrap_or(ours.gate), repeats_max, warm }
+    voice.warm = raw.warm.unwrap_or_default().into_iter().filter_map(known).collect();
+    voice
 }
 
 fn cache_bytes(written: Option<i64>, default: usize, mistakes: &mut ConfigMistakes) -> usize {

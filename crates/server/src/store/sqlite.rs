@@ -36,10 +36,10 @@ use tokio::sync::oneshot;
 
 use super::{
     Balance, Busy, CancelVerification, CarrierReceipt, CheckCode, Checked, Claim, ConfigChange,
-    Converted, Credit, DeadWebhook, DirectoryRows, Due, Effects, FigureQuery, FigureRow, FigureSum,
-    IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement, ReceiptReport, Reply,
-    Retention, SendJob, SettledTry, StartMessage, StartVerification, Started, Store, StoreError,
-    SubmitReport, VerificationView, WebhookJob, Woken,
+    Converted, Credit, DeadWebhook, DirectoryRows, Due, EarlierCall, Effects, FigureQuery,
+    FigureRow, FigureSum, IdempotencyKey, Inbound, InboundTaken, MessageView, Postponement,
+    ReceiptReport, Reply, Retention, SendJob, SettledTry, StartMessage, StartVerification, Started,
+    Store, StoreError, SubmitReport, VerificationView, WebhookJob, Woken,
 };
 use crate::seal::Sealer;
 use caches::Caches;
@@ -354,6 +354,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Reply<'_, Vec<VerificationView>> {
         self.readers.read(move |connection| read::verifications(connection, account, before, limit))
+    }
+
+    fn calls_since(&self, link: String, since: Timestamp) -> Reply<'_, Vec<EarlierCall>> {
+        self.readers.read(move |connection| read::calls_since(connection, &link, since))
     }
 
     fn purge(&self, retention: Retention, limit: usize) -> Reply<'_, usize> {

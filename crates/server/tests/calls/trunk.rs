@@ -105,6 +105,72 @@ async fn a_trunk_that_is_mute_or_fails_leaves_the_call_to_the_next_within_second
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_takes_a_call_and_gets_no_phone_leaves_it_to_the_next_of_the_route() {
+    let (stalled, stalled_port) = sipp("ring", &[("STATUS", "100 Trying")]);
+    let (failing, failing_port) = sipp("progress", &[("STATUS", "503 No Circuit")]);
+    let (_phone, port) = sipp_echo(&[]);
+    let trunks = [
+        ("stalled", stalled_port, "post_dial_wait_s = 4"),
+        ("failing", failing_port, ""),
+        ("well", port, ""),
+    ];
+    let server = Stage::new(&trunks).start().await;
+    let begun = now();
+    let id = start(&server, 3, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let story = story(&server, &id).await;
+    let attempts = story["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["link"]), (1, &json!("well")), "the same step");
+    let why = [
+        ("stalled", "it did not let the phone ring in time"),
+        ("failing", "it cannot place the call"),
+    ];
+    let why = why.map(|(link, reason)| json!({ "link": link, "reason": reason }));
+    assert_eq!(attempts[0]["passed_over"], json!(why));
+    // Each saw its leg end: by our CANCEL, and by its own refusal.
+    tokio::task::spawn_blocking(|| stalled.ends_content()).await.unwrap();
+    tokio::task::spawn_blocking(|| failing.ends_content()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_asks_to_be_left_alone_is_given_no_call_until_then() {
+    let (busy, busy_port) = sipp("refuse", &[("STATUS", "503 Service Unavailable")]);
+    let (_phone, port) = sipp_echo(&[]);
+    let server = Stage::new(&[("busy", busy_port, ""), ("well", port, "")]).start().await;
+    let passed_over = async |phone: &str| {
+        let id = start_to(&server, phone, 7, "en-us").await;
+        until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+        let attempt = story(&server, &id).await["attempts"][0].clone();
+        assert_eq!(attempt["link"], "well");
+        attempt["passed_over"][0]["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(passed_over("447700900171").await, "it cannot place the call");
+    tokio::task::spawn_blocking(|| busy.ends_content()).await.unwrap();
+    assert!(passed_over("447700900172").await.contains("left alone"));
+    // It has said seven seconds; its program has ended since.
+    server.advance(8).await;
+    assert_eq!(passed_over("447700900173").await, "it does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_rang_is_not_called_again_by_the_next_trunk() {
+    let (peer, port) = sipp("ring", &[("STATUS", "180 Ringing")]);
+    let second = UdpSocket::bind("127.0.0.1:0").unwrap();
+    second.set_nonblocking(true).unwrap();
+    let second_port = second.local_addr().unwrap().port();
+    let trunks = [("first", port, ""), ("second", second_port, "")];
+    let server = Stage::new(&trunks).start().await;
+    let id = start(&server, 7, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!(call["cause"], "no_answer");
+    let attempt = story(&server, &id).await["attempts"][0].clone();
+    assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+    assert!(second.recv(&mut [0; 1]).is_err(), "something came to the second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_right_code_hangs_up_the_call_that_is_going_on() {
     let (phone, port) = sipp_echo(&["-m", "1"]);
     let server = Stage::new(&[("trunk", port, "costs = ['voice:=0.10']\nbilling = 'call'")]);
@@ -140,14 +206,40 @@ async fn only_countries_that_are_listed_are_called_and_none_too_often() {
         assert!(reason.contains(why), "{reason}");
     }
 
-    let first = start(&server, 7, "en-us").await;
-    until(&server, &first, |story| story["attempts"][0]["progress"] == "delivered").await;
-    server.advance(31).await;
-    let path = format!("/api/v2/verify/{first}");
-    assert_eq!(server.textmagic(Method::DELETE, &path).send().await.unwrap().status(), 204);
-    assert_eq!(ended_call(&server, &first, 0).await["cause"], "withdrawn");
-    let second = start(&server, 7, "en-us").await;
-    until(&server, &second, |story| story["attempts"][0]["progress"] == "rejected").await;
+    call_and_cancel(&server).await;
+    assert_called_too_often(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_the_last_hour_count_after_the_server_was_killed_and_after_a_reload() {
+    let (_phone, port) = sipp_echo(&[]);
+    let file = Stage::new(&[("trunk", port, "calls_per_number_hour = 1")]).file();
+    let mut server = TestServer::start_with(&["--config", file.path().to_str().unwrap()]).await;
+    call_and_cancel(&server).await;
+    server.kill();
+    server.launch().await;
+    assert_called_too_often(&server).await;
+
+    let other = Stage::new(&[("trunk", port, "calls_per_number_hour = 1\nchannels_max = 7")]);
+    std::fs::write(file.path(), &other.config).unwrap();
+    server.cli(&["reload"]);
+    server.advance(600).await;
+    assert_called_too_often(&server).await;
+    server.advance(3600).await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_cap_on_cost_no_number_is_called_whose_cost_is_not_known() {
+    let (_phone, port) = sipp_echo(&[]);
+    let more = "cost_per_prefix_hour = '1'\ncosts = ['voice:4479=0.1', 'sms:=0.1']";
+    let server = Stage::new(&[("trunk", port, more)]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(&server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("cap on cost"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,9 +296,15 @@ impl Stage {
         Self { config }
     }
 
-    async fn start(self) -> TestServer {
+    /// Writes the configuration to a file.
+    fn file(&self) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), self.config).unwrap();
+        std::fs::write(file.path(), &self.config).unwrap();
+        file
+    }
+
+    async fn start(self) -> TestServer {
+        let file = self.file();
         TestServer::start_with(&["--config", file.path().to_str().unwrap()]).await
     }
 }
@@ -223,6 +321,25 @@ async fn start_to(server: &TestServer, phone: &str, workflow: u8, language: &str
     let request = server.textmagic(Method::POST, "/api/v2/verify").json(&body);
     let started: Value = request.send().await.unwrap().json().await.unwrap();
     started["verifyId"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned()
+}
+
+/// Calls the phone, and cancels the verification once it was answered.
+async fn call_and_cancel(server: &TestServer) {
+    let id = start(server, 7, "en-us").await;
+    until(server, &id, |story| story["attempts"][0]["progress"] == "delivered").await;
+    server.advance(31).await;
+    let path = format!("/api/v2/verify/{id}");
+    assert_eq!(server.textmagic(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(ended_call(server, &id, 0).await["cause"], "withdrawn");
+}
+
+/// Asks for a call that is refused by the cap on calls to one number.
+async fn assert_called_too_often(server: &TestServer) {
+    let id = start(server, 7, "en-us").await;
+    until(server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("called too often"), "{reason}");
 }
 
 async fn check(server: &TestServer, id: &str, code: &str) -> u16 {

@@ -16,7 +16,7 @@ use countersign::store::{
     SubmitReport, VerificationDetails, WebhookJob, Woken,
 };
 use engine::{
-    AccountId, Amount, AttemptId, Bucket, Code, ErrorCode, Handover, Limit, Limits, Locale,
+    AccountId, Amount, AttemptId, Bucket, Call, Code, ErrorCode, Handover, Limit, Limits, Locale,
     MessageId, MessageRecord, NewMessage, NewVerification, Outcome, PassedOver, Policy, Receipt,
     ReceiptStatus, Refusal, SecretText, Subject, SubmitOutcome, Timestamp, TypedCode, Verdict,
     VerificationId, VerificationRecord, VerificationState, Workflow,
@@ -298,6 +298,15 @@ impl Bench {
         let (now, lease) = (self.now, self.lease());
         let report = ReceiptReport { attempt, receipt, call: None, now, lease, webhook_lease };
         self.store().receipt(report).await.unwrap()
+    }
+
+    /// A link tells of a call.
+    pub(crate) async fn called(&self, attempt: AttemptId, call: Call) {
+        let (now, lease) = (self.now, self.lease());
+        let call = Some(call);
+        let report =
+            ReceiptReport { attempt, receipt: None, call, now, lease, webhook_lease: None };
+        self.store().receipt(report).await.unwrap();
     }
 
     pub(crate) fn claim(&self) -> Claim {

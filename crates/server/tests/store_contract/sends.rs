@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use countersign::store::{NewsEvent, Postponement};
+use countersign::store::{EarlierCall, NewsEvent, Postponement};
 use engine::{
-    Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject, SubmitOutcome,
-    Timestamp, VerificationId,
+    Amount, Call, Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject,
+    SubmitOutcome, Timestamp, VerificationId,
 };
 
 use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step};
@@ -53,6 +53,27 @@ pub(crate) async fn a_postponed_send_comes_back_when_it_is_due(mut bench: Bench)
     let job = claimed.first().unwrap();
     assert_eq!(job.tries, 1, "one try, however often it was put back");
     assert_eq!(job.passed_over.first().unwrap().reason, "it is down");
+}
+
+pub(crate) async fn calls_are_told_by_their_link_and_their_time(mut bench: Bench) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.pass(60);
+    bench.wake().await;
+    bench.submitted(step(id, 1), SubmitOutcome::Accepted).await;
+    let rang_at = bench.now;
+    for ended_at in [None, Some(rang_at.after(Duration::from_secs(9)))] {
+        let cost = ended_at.map_or(Amount::ZERO, |_| Amount::from_units(7));
+        let call = Call { rang_at: Some(rang_at), ended_at, cost, ..Call::default() };
+        bench.called(step(id, 1), call).await;
+        bench.reopen();
+        let since = |link: &str, at| bench.store().calls_since(link.to_owned(), at);
+        let told = since("carrier", rang_at).await.unwrap();
+        assert_eq!(told, [EarlierCall { number: NUMBER, at: rang_at, cost }]);
+        let later = rang_at.after(Duration::from_millis(1));
+        assert!(since("carrier", later).await.unwrap().is_empty());
+        assert!(since("other", rang_at).await.unwrap().is_empty());
+    }
 }
 
 pub(crate) async fn a_conversion_is_news_of_the_link_that_carried_the_code(mut bench: Bench) {

@@ -1,11 +1,12 @@
 //! The audio of one call, as the pacer's thread turns it over.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use super::source::Source;
 use super::{Change, Controls, MediaReport, StreamSeed};
 use crate::g711::Codec;
 use crate::playout::{Finish, Next, PACKET_SAMPLES, Playout};
@@ -16,10 +17,7 @@ use crate::sdp::RemoteMedia;
 pub(super) struct Stream {
     controls: Arc<Controls>,
     socket: UdpSocket,
-    remote: SocketAddr,
-    /// Whether the first packet may still move `remote` to where it came from.
-    follows: bool,
-    symmetric: bool,
+    source: Source,
     codec: Codec,
     event_payload_type: Option<u8>,
     header: Header,
@@ -49,9 +47,7 @@ impl Stream {
         Self {
             controls,
             socket,
-            remote: remote.address,
-            follows: symmetric,
-            symmetric,
+            source: Source::new(remote.address, symmetric),
             codec,
             event_payload_type: remote.event_payload_type,
             header,
@@ -69,10 +65,7 @@ impl Stream {
     pub(super) fn handle_change(&mut self, change: Change) {
         match change {
             Change::Aim { remote, codec, event_payload_type } => {
-                if remote != self.remote {
-                    self.follows = self.symmetric;
-                    self.remote = remote;
-                }
+                self.source.aim(remote);
                 self.codec = codec;
                 self.header.payload_type = codec.payload_type();
                 self.event_payload_type = event_payload_type;
@@ -85,6 +78,7 @@ impl Stream {
     /// Takes what came and sends one packet; returns whether there will be more.
     pub(super) fn tick(&mut self, late: bool) -> bool {
         self.report.late_ticks += u64::from(late);
+        self.source.tick();
         self.receive();
         if self.controls.stopped.load(Ordering::Relaxed) {
             return self.end(None);
@@ -104,7 +98,7 @@ impl Stream {
             return self.end(Some(finish));
         }
         head.copy_from_slice(&self.header.render());
-        let sent = self.socket.send_to(&packet, self.remote).is_ok();
+        let sent = self.socket.send_to(&packet, self.source.address()).is_ok();
         self.report.packets_sent += u64::from(sent);
         self.header.marker = false;
         self.step();
@@ -121,16 +115,15 @@ impl Stream {
         for _ in 0..DATAGRAMS_PER_TICK_MAX {
             let Ok((length, from)) = self.socket.recv_from(&mut datagram) else { return };
             let Some(packet) = datagram.get(..length).and_then(Packet::parse) else { continue };
-            if self.follows {
-                // Only the first: whoever comes later could turn the call to himself.
-                self.remote = from;
-                self.follows = false;
-            }
-            if from != self.remote {
+            let payload_type = packet.header.payload_type;
+            // The other side may send whatever we offered, and changes between them as it likes.
+            let fits = [Codec::Pcmu, Codec::Pcma].map(Codec::payload_type).contains(&payload_type)
+                || Some(payload_type) == self.event_payload_type;
+            if !self.source.takes(from, packet.header, fits) {
                 continue;
             }
             self.report.packets_received += 1;
-            if Some(packet.header.payload_type) == self.event_payload_type
+            if Some(payload_type) == self.event_payload_type
                 && let Some(key) =
                     self.presses.handle_event(packet.header.timestamp, packet.payload)
             {

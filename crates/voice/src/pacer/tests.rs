@@ -76,8 +76,10 @@ async fn packets_follow_the_first_sender_and_nobody_after_him() {
     };
     let (behind_nat, _) = phone();
     key(&behind_nat, 100, 1);
+    key(&behind_nat, 100, 1);
     hear(&behind_nat);
     let (stranger, _) = phone();
+    key(&stranger, 200, 1);
     key(&stranger, 200, 1);
     key(&behind_nat, 100, 1);
     hear(&behind_nat);

@@ -33,6 +33,8 @@ pub enum TrunkFault {
     Connect(String),
     /// It does not accept our credentials.
     CredentialsRefused,
+    /// It wants credentials, and there are none.
+    CredentialsWanted,
     /// It refuses our registration with this status.
     RegistrationRefused(u16),
     /// It answers a ping with this status.
@@ -238,6 +240,7 @@ impl fmt::Display for TrunkFault {
             Self::Silent => formatter.write_str("it does not answer"),
             Self::Connect(error) => write!(formatter, "it cannot be connected to: {error}"),
             Self::CredentialsRefused => formatter.write_str("it refuses our credentials"),
+            Self::CredentialsWanted => formatter.write_str("it wants a user and a password"),
             Self::RegistrationRefused(status) => {
                 write!(formatter, "it refuses our registration with {status}")
             }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -134,13 +135,21 @@ pub(crate) fn fill(source: &str, target: &Path, places: &[(&str, &str)]) {
     fs::write(target, text).unwrap();
 }
 
-/// Returns a port that was free a moment ago, for UDP and TCP.
+/// Returns an even port that was free a moment ago, for UDP and TCP, with the three after it: a phone
+/// takes the next one for TLS, audio and video take one more each.
+///
+/// They are below the ports that systems hand out themselves, so that no client of anybody's takes
+/// one before the peer does; processes begin at different ones, as several may test at a time.
 pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| {
+        UdpSocket::bind(("127.0.0.1", port)).is_ok()
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+    };
     loop {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = udp.local_addr().unwrap().port();
-        // Audio takes the next port too.
-        if port.is_multiple_of(2) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let turn = std::process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + u16::try_from(turn % 2_000).unwrap() * 4;
+        if (port..port + 4).all(is_free) {
             return port;
         }
     }
@@ -239,6 +248,7 @@ pub(crate) fn config(port: u16) -> TrunkConfig {
         ping_every: None,
         calls_per_second_max: 1_000,
         answer_wait: Duration::from_secs(2),
+        post_dial_wait: Duration::from_secs(4),
         ..TrunkConfig::new("test", "127.0.0.1", port)
     }
 }

@@ -51,8 +51,8 @@ async fn each_refusal_has_its_outcome_at_once() {
         ("488 Not Acceptable Here", 488, CallOutcome::NoCodec),
         ("503 Service Unavailable", 503, CallOutcome::TrunkFailed { retry_after }),
         ("480 Temporarily Unavailable", 480, CallOutcome::NoAnswer),
-        ("408 Request Timeout", 408, CallOutcome::NoAnswer),
-        ("403 Forbidden", 403, CallOutcome::CredentialsRefused),
+        ("408 Request Timeout", 408, CallOutcome::TrunkFailed { retry_after: None }),
+        ("403 Forbidden", 403, CallOutcome::TrunkRefused),
     ];
     for (answer, status, outcome) in table {
         let (record, events) = place("refuse", &[("STATUS", answer)], speech(1)).await;
@@ -65,7 +65,7 @@ async fn each_refusal_has_its_outcome_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_that_only_rings_is_given_up_with_a_cancel() {
-    let (peer, port) = sipp("ring", &[]);
+    let (peer, port) = sipp("ring", RINGING);
     let trunk = Trunk::open(config(port)).await.unwrap();
     let ring_timeout = Duration::from_secs(1);
     let request = CallRequest { ring_timeout, ..request("447700900123", speech(1)) };
@@ -78,9 +78,45 @@ async fn a_phone_that_only_rings_is_given_up_with_a_cancel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_takes_a_call_and_never_lets_it_ring_is_given_up_with_a_cancel() {
+    for status in ["100 Trying", "181 Call Is Being Forwarded", "183 Session Progress"] {
+        let (record, events) = place_with("ring", &[("STATUS", status)], speech(1), |config| {
+            config.post_dial_wait = Duration::from_secs(1);
+        })
+        .await;
+        assert_eq!((record.outcome, record.rang_at), (CallOutcome::TrunkStalled, None), "{status}");
+        assert!(record.ended_at < Duration::from_secs(2), "{:?}", record.ended_at);
+        assert_eq!(events, [CallEvent::Ended]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_heard_before_an_answer_may_be_a_ring_tone_and_proves_no_phone() {
+    let (peer, port) = sipp("tone", &[]);
+    let post_dial_wait = Duration::from_secs(1);
+    let trunk = Trunk::open(TrunkConfig { post_dial_wait, ..config(port) }).await.unwrap();
+    let ring_timeout = Duration::from_secs(2);
+    let request = CallRequest { ring_timeout, ..request("447700900123", speech(1)) };
+    let (record, events) = call(&trunk, request).await;
+    assert_eq!((record.outcome, record.rang_at), (CallOutcome::NoAnswer, None));
+    assert!(record.ended_at > ring_timeout, "{:?}", record.ended_at);
+    assert_eq!(events, [CallEvent::Ended]);
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+
+    for (status, outcome) in [
+        ("503 No Circuit", CallOutcome::TrunkFailed { retry_after: None }),
+        ("408 Request Timeout", CallOutcome::NoAnswer),
+    ] {
+        let (record, events) = place("progress", &[("STATUS", status)], speech(1)).await;
+        assert_eq!((record.outcome, record.rang_at), (outcome, None));
+        assert_eq!(events, [CallEvent::Ended]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_withdrawn_while_it_rings_and_an_answer_that_crosses_is_hung_up() {
-    for scenario in ["ring", "late_answer"] {
-        let (peer, port) = sipp(scenario, &[]);
+    for (scenario, places) in [("ring", RINGING), ("late_answer", &[])] {
+        let (peer, port) = sipp(scenario, places);
         let trunk = Trunk::open(config(port)).await.unwrap();
         let (events, mut happened) = mpsc::unbounded_channel();
         let hang_up = CancellationToken::new();
@@ -98,7 +134,7 @@ async fn a_call_is_withdrawn_while_it_rings_and_an_answer_that_crosses_is_hung_u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_future_is_dropped_is_hung_up() {
-    let (peer, port) = sipp("ring", &[]);
+    let (peer, port) = sipp("ring", RINGING);
     let trunk = Trunk::open(config(port)).await.unwrap();
     let (events, mut happened) = mpsc::unbounded_channel();
     let placed = trunk.call(request("447700900123", speech(1)), events, CancellationToken::new());
@@ -151,13 +187,15 @@ async fn a_trunk_that_never_lets_us_in_is_asked_twice_and_no_more() {
         })
         .await;
         assert_eq!(record.outcome, CallOutcome::CredentialsRefused);
+        let without = place_with("refuse", &[("STATUS", status)], speech(1), |_| ()).await.0;
+        assert_eq!(without.outcome, CallOutcome::CredentialsWanted);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_answer_to_a_401_is_let_in_and_a_wrong_one_is_not() {
     for (password, outcome) in
-        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::CredentialsRefused)]
+        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::TrunkRefused)]
     {
         let (record, _) = place_with("verify", &[], speech(1), |config| {
             config.credentials = Some(secret(password));
@@ -212,7 +250,7 @@ async fn key_1_of_a_telephone_plays_it_again() {
 async fn early_media_is_acknowledged_and_hears_silence_until_the_answer() {
     let (record, events) = place("early", &[], speech(1)).await;
     assert_eq!((record.outcome, record.plays), (CallOutcome::Completed, 1));
-    assert_eq!(events, [CallEvent::Ringing, CallEvent::Answered, CallEvent::Ended]);
+    assert_eq!(events, [CallEvent::Answered, CallEvent::Ended], "a 183 is no ringing");
     assert!((65..=85).contains(&record.packets_sent), "{} packets", record.packets_sent);
 }
 
@@ -250,7 +288,7 @@ async fn ten_percent_of_lost_packets_lose_no_call() {
     let (peer, port) = sipp_echo(&["-lost", "10"]);
     // Six retransmissions (RFC 3261 section 17.1.1.2): with four, one run in forty loses a call.
     let answer_wait = Duration::from_secs(33);
-    let config = TrunkConfig { answer_wait, ..config(port) };
+    let config = TrunkConfig { answer_wait, post_dial_wait: answer_wait, ..config(port) };
     let trunk = Arc::new(Trunk::open(config).await.unwrap());
     let mut set = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -320,6 +358,8 @@ async fn a_number_that_is_not_one_never_reaches_the_trunk() {
     foreign.caller = "a@b".to_owned();
     assert_eq!(call(&trunk, foreign).await.0.outcome, CallOutcome::Unspeakable);
 }
+
+const RINGING: &[(&str, &str)] = &[("STATUS", "180 Ringing")];
 
 fn secret(password: &str) -> Credentials {
     Credentials { user: "countersign".to_owned(), password: password.to_owned() }

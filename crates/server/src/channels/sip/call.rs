@@ -99,6 +99,12 @@ impl PlacedCall {
         call.seconds = u32::try_from(talked.as_secs() + begun).unwrap_or(u32::MAX);
         record.codec.map_or("", codec_name).clone_into(&mut call.codec);
         call.packets_sent = u32::try_from(record.packets_sent).unwrap_or(u32::MAX);
+        // With another status it is about this call alone (RFC 3261 section 20.33).
+        if let CallOutcome::TrunkFailed { retry_after: Some(time) } = record.outcome
+            && record.sip_status == Some(SERVICE_UNAVAILABLE)
+        {
+            self.link.rest_for(time);
+        }
         if record.answered_at.is_some() {
             call.cost = self.link.cost(self.digits, call.seconds);
         }
@@ -151,12 +157,15 @@ fn never_reached(outcome: CallOutcome) -> Option<Submission> {
     let refused = |reason: &str| Some(Submission::LinkRefused(reason.to_owned()));
     match outcome {
         CallOutcome::TrunkUnreachable => not_sent("it does not answer", None),
+        CallOutcome::TrunkStalled => not_sent("it did not let the phone ring in time", None),
         CallOutcome::TrunkFailed { retry_after } => {
             not_sent("it cannot place the call", retry_after)
         }
         CallOutcome::NoChannel => not_sent("all its channels are taken", None),
         CallOutcome::Withdrawn => not_sent("it was withdrawn", None),
         CallOutcome::CredentialsRefused => refused("it refuses our credentials"),
+        CallOutcome::CredentialsWanted => refused("it wants a user and a password"),
+        CallOutcome::TrunkRefused => refused("it does not place this call"),
         CallOutcome::NoCodec => refused("it has no codec in common with us"),
         CallOutcome::Unspeakable => refused("the number or caller cannot be told in SIP"),
         CallOutcome::InvalidNumber => Some(Submission::Rejected(ErrorCode::ABSENT_PERMANENT)),
@@ -188,8 +197,11 @@ fn last_receipt(record: &CallRecord, was_answered: bool, is_gated: bool) -> Opti
         | CallOutcome::TooLong
         | CallOutcome::Completed => failed(ErrorCode::ABSENT_TEMPORARY),
         CallOutcome::CredentialsRefused
+        | CallOutcome::CredentialsWanted
         | CallOutcome::NoCodec
         | CallOutcome::TrunkUnreachable
+        | CallOutcome::TrunkStalled
+        | CallOutcome::TrunkRefused
         | CallOutcome::TrunkFailed { .. }
         | CallOutcome::NoChannel
         | CallOutcome::Unspeakable => failed(ErrorCode::UNREACHABLE),
@@ -208,8 +220,11 @@ const fn cause(outcome: CallOutcome) -> &'static str {
         CallOutcome::Declined => "declined",
         CallOutcome::InvalidNumber => "invalid_number",
         CallOutcome::CredentialsRefused => "credentials_refused",
+        CallOutcome::CredentialsWanted => "credentials_wanted",
         CallOutcome::NoCodec => "no_codec",
         CallOutcome::TrunkUnreachable => "trunk_unreachable",
+        CallOutcome::TrunkStalled => "trunk_stalled",
+        CallOutcome::TrunkRefused => "trunk_refused",
         CallOutcome::TrunkFailed { .. } => "trunk_failed",
         CallOutcome::NoChannel => "no_channel",
         CallOutcome::Unspeakable => "unspeakable",
@@ -224,6 +239,9 @@ fn codec_name(codec: Codec) -> &'static str {
 }
 
 const DELIVERED: Receipt = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+
+/// RFC 3261 section 21.5.4.
+const SERVICE_UNAVAILABLE: u16 = 503;
 
 /// A store that is busy for ten minutes will not be saved by asking it once more.
 const REPORTS_MAX: usize = 6000;
@@ -242,6 +260,8 @@ mod tests {
         };
         for outcome in [
             CallOutcome::TrunkUnreachable,
+            CallOutcome::TrunkStalled,
+            CallOutcome::TrunkRefused,
             CallOutcome::TrunkFailed { retry_after },
             CallOutcome::NoChannel,
             CallOutcome::CredentialsRefused,

@@ -8,7 +8,7 @@ use engine::{Amount, Timestamp};
 
 use crate::config::CallCaps;
 
-/// The caps of one trunk, and the calls of the last hour. They are counted from zero after a start.
+/// The caps of one trunk, and the calls of the last hour.
 #[derive(Debug)]
 pub(super) struct Caps {
     caps: CallCaps,
@@ -70,11 +70,16 @@ impl Caps {
         if state.calls.len() >= CALLS_KEPT_MAX {
             return Err("there were more calls within the hour than can be counted");
         }
-        let ticket = Ticket(state.gone + state.calls.len() as u64);
-        state.calls.push_back(Counted { at: now, number, prefix, cost, counts: true });
-        state.numbers.insert(number, to_number.saturating_add(1));
-        state.prefixes.insert(prefix, (to_prefix.saturating_add(1), spent + cost));
-        Ok(ticket)
+        Ok(state.count(Counted { at: now, number, prefix, cost, counts: true }))
+    }
+
+    /// Counts a call that was placed before a restart or under another configuration; they are
+    /// told in their order, and before any is admitted.
+    pub(super) fn count_earlier(&self, number: u64, prefix: u64, cost: Amount, at: Timestamp) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.calls.len() < CALLS_KEPT_MAX {
+            state.count(Counted { at, number, prefix, cost, counts: true });
+        }
     }
 
     /// Takes note of what a call did cost.
@@ -99,6 +104,16 @@ impl Caps {
 }
 
 impl State {
+    fn count(&mut self, call: Counted) -> Ticket {
+        let ticket = Ticket(self.gone + self.calls.len() as u64);
+        let to_number = self.numbers.entry(call.number).or_default();
+        *to_number = to_number.saturating_add(1);
+        let (to_prefix, spent) = self.prefixes.entry(call.prefix).or_default();
+        (*to_prefix, *spent) = (to_prefix.saturating_add(1), *spent + call.cost);
+        self.calls.push_back(call);
+        ticket
+    }
+
     fn call(&mut self, ticket: Ticket) -> Option<&mut Counted> {
         let index = usize::try_from(ticket.0.checked_sub(self.gone)?).ok()?;
         self.calls.get_mut(index).filter(|call| call.counts)
@@ -132,7 +147,7 @@ impl State {
     }
 }
 
-const HOUR: Duration = Duration::from_hours(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// 50 calls a second for an hour, in 16 MB; no trunk of the configuration's range is refused for
 /// it unless it is as busy for as long.
@@ -168,6 +183,15 @@ mod tests {
         assert!(caps.admit(3, 7, COST, at(1)).unwrap_err().contains("cost too much"));
         caps.settle(first, Amount::ZERO);
         assert!(caps.admit(3, 7, COST, at(1)).is_ok(), "the first was not answered");
+    }
+
+    #[test]
+    fn calls_before_a_restart_count_until_their_hour_is_over() {
+        let caps = caps(1, 100, Some(Amount::from_units(15)));
+        caps.count_earlier(1, 7, COST, at(0));
+        assert!(caps.admit(1, 8, COST, at(3600)).unwrap_err().contains("the number"));
+        assert!(caps.admit(2, 7, COST, at(3600)).unwrap_err().contains("cost too much"));
+        assert!(caps.admit(1, 7, COST, at(3601)).is_ok());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::Amount;
 use serde::Deserialize;
 use toml::Table;
+use voice::trunk::POST_DIAL_WAIT;
 
 use super::Settings;
 
@@ -45,6 +46,8 @@ pub struct SipConfig {
     pub channels_max: usize,
     /// How many calls may begin in a second.
     pub calls_per_s: u32,
+    /// How long the trunk may take from the call to the first ring.
+    pub post_dial_wait: Duration,
     /// How long a phone may ring.
     pub ring_timeout: Duration,
     /// How long a call may last once it is answered.
@@ -124,6 +127,7 @@ struct RawSip {
     symmetric_rtp: Option<bool>,
     channels_max: Option<i64>,
     calls_per_s: Option<i64>,
+    post_dial_wait_s: Option<i64>,
     ring_timeout_s: Option<i64>,
     call_length_max_s: Option<i64>,
     ping_s: Option<i64>,
@@ -167,6 +171,12 @@ pub(super) fn resolve(keys: Table, settings: &mut Settings<'_>) -> Option<SipCon
     let seconds = |seconds: u64| Duration::from_secs(seconds);
     let login = login(raw.user, raw.password_file, settings);
     let register = register(raw.register, login.is_some(), settings);
+    let post_dial_s = settings.within(
+        "post_dial_wait_s",
+        raw.post_dial_wait_s,
+        POST_DIAL_S,
+        POST_DIAL_WAIT.as_secs(),
+    );
     let ring_timeout_s = settings.within("ring_timeout_s", raw.ring_timeout_s, RING_S, 30);
     let length_s = settings.within("call_length_max_s", raw.call_length_max_s, LENGTH_S, 120);
     let ping_s = settings.within("ping_s", raw.ping_s, PING_S, 30);
@@ -185,6 +195,7 @@ pub(super) fn resolve(keys: Table, settings: &mut Settings<'_>) -> Option<SipCon
         symmetric_rtp: raw.symmetric_rtp.unwrap_or(true),
         channels_max: settings.within("channels_max", raw.channels_max, CHANNELS, 30),
         calls_per_s: settings.within("calls_per_s", raw.calls_per_s, CALLS_PER_S, 5),
+        post_dial_wait: seconds(post_dial_s),
         ring_timeout: seconds(ring_timeout_s),
         call_length_max: seconds(length_s),
         ping: Some(seconds(ping_s)).filter(|every| !every.is_zero()),
@@ -345,6 +356,9 @@ const REGISTER_S: (i64, i64, &str) = (60, 86_400, "seconds");
 const CHANNELS: (i64, i64, &str) = (1, 10_000, "calls");
 const CALLS_PER_S: (i64, i64, &str) = (1, 1_000, "calls a second");
 
+/// From the time that a trunk has for its first answer, to what no caller would wait.
+const POST_DIAL_S: (i64, i64, &str) = (4, 60, "seconds");
+
 /// Networks give up after two minutes at the latest.
 const RING_S: (i64, i64, &str) = (5, 120, "seconds");
 const LENGTH_S: (i64, i64, &str) = (10, 600, "seconds");
@@ -451,7 +465,7 @@ mod tests {
     const EXAMPLE: &str =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../countersign.example.toml"));
 
-    const KEYS: [&str; 29] = [
+    const KEYS: [&str; 30] = [
         "host",
         "port",
         "transport",
@@ -468,6 +482,7 @@ mod tests {
         "symmetric_rtp",
         "channels_max",
         "calls_per_s",
+        "post_dial_wait_s",
         "ring_timeout_s",
         "call_length_max_s",
         "ping_s",
@@ -496,6 +511,7 @@ mod tests {
             ("register = 'yes'", "link.trunk", "number of seconds"),
             ("rtp_ports = [30000, 20000]", "rtp_ports", "first and last"),
             ("channels_max = 0", "channels_max", "1 to 10000"),
+            ("post_dial_wait_s = 1", "post_dial_wait_s", "4 to 60"),
             ("ring_timeout_s = 1000", "ring_timeout_s", "5 to 120"),
             ("dial_prefix = '+49x'", "dial_prefix", "digits"),
             ("callers = { gb = '+44' }", "callers", "`DE`"),

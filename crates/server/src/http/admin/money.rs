@@ -25,8 +25,6 @@ pub(super) enum Item {
     Verification,
     /// One part of a message.
     Sms,
-    /// One call; nothing is charged by the call yet.
-    Voice,
 }
 
 /// One line of a price list.
@@ -121,7 +119,7 @@ pub(super) async fn list_prices(
     let wanted = filter.account.map(AccountId);
     let lines = directory.rows.prices.iter();
     let lines = lines.filter(|line| wanted.is_none() || line.account == wanted);
-    Ok(Answer::ok(PriceListing { items: lines.map(view).collect() }))
+    Ok(Answer::ok(PriceListing { items: lines.filter_map(view).collect() }))
 }
 
 /// Sets a price, in place of the one of the same account, item and prefix.
@@ -143,7 +141,7 @@ pub(super) async fn put_price(
         let account = line.account.map(|id| account(directory, id)).transpose()?;
         let price = Price { item: line.item.into(), prefix, amount };
         let record = PriceRecord { account: account.map(|account| account.id), price };
-        let answer = view(&record);
+        let answer = line_of(&record, line.item);
         Ok::<_, Problem>((vec![ConfigChange::PutPrice(record)], answer))
     });
     let put = put.await?;
@@ -236,10 +234,14 @@ fn prefix(text: &str) -> Result<String, Problem> {
     Ok(digits.to_owned())
 }
 
-fn view(record: &PriceRecord) -> PriceLine {
+fn view(record: &PriceRecord) -> Option<PriceLine> {
+    Item::of(record.price.item).map(|item| line_of(record, item))
+}
+
+fn line_of(record: &PriceRecord, item: Item) -> PriceLine {
     PriceLine {
         account: record.account.map(|id| id.0),
-        item: record.price.item.into(),
+        item,
         prefix: record.price.prefix.clone(),
         amount: record.price.amount.to_string(),
     }
@@ -250,17 +252,17 @@ impl From<Item> for PriceItem {
         match item {
             Item::Verification => Self::Verification,
             Item::Sms => Self::Sms,
-            Item::Voice => Self::Voice,
         }
     }
 }
 
-impl From<PriceItem> for Item {
-    fn from(item: PriceItem) -> Self {
+impl Item {
+    /// Returns what accounts call an item; a call is paid to carriers and not by accounts.
+    fn of(item: PriceItem) -> Option<Self> {
         match item {
-            PriceItem::Verification => Self::Verification,
-            PriceItem::Sms => Self::Sms,
-            PriceItem::Voice => Self::Voice,
+            PriceItem::Verification => Some(Self::Verification),
+            PriceItem::Sms => Some(Self::Sms),
+            PriceItem::Voice => None,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use engine::{AccountId, MessageId, VerificationId};
+use engine::{AccountId, Attempt, MessageId, Timestamp, VerificationId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::Semaphore;
 
 use super::super::rows::{from_json, signed, unsigned};
-use super::super::{MessageView, Reply, StoreError, VerificationView};
+use super::super::{EarlierCall, MessageView, Reply, StoreError, VerificationView};
 use super::connect;
 
 /// A bounded set of reading connections.
@@ -84,6 +85,35 @@ pub(super) fn verifications(
     rows.map(|row| verification_view(row?)).collect()
 }
 
+/// Returns the calls that a link placed since then. Few verifications have any, so no index is kept
+/// for them; the table is walked from where those begin that may have been open by then.
+pub(super) fn calls_since(
+    connection: &Connection,
+    link: &str,
+    since: Timestamp,
+) -> Result<Vec<EarlierCall>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, number, record, details FROM verification
+         WHERE id >= ?1 AND number IS NOT NULL AND instr(record, '\"call\":') > 0",
+    )?;
+    let first = VerificationId::first_at(since.before(LIFETIME_MAX)).as_u128().to_be_bytes();
+    let mut calls = Vec::new();
+    for row in statement.query_map([first], columns)? {
+        let view = verification_view(row?)?;
+        let Some(number) = view.number else { continue };
+        let over = |attempt: &&Attempt| attempt.passage.link.as_deref() == Some(link);
+        for attempt in view.record.attempts.iter().filter(over) {
+            let Some(call) = &attempt.call else { continue };
+            let at = call.rang_at.or(call.answered_at).unwrap_or(attempt.progress_at);
+            let cost = if call.ended_at.is_some() { call.cost } else { attempt.passage.cost };
+            calls.push(EarlierCall { number, at, cost });
+        }
+    }
+    calls.retain(|call| call.at >= since);
+    calls.sort_unstable_by_key(|call| call.at);
+    Ok(calls)
+}
+
 /// Returns a message.
 pub(super) fn message(
     connection: &Connection,
@@ -126,3 +156,6 @@ fn verification_view(
 
 /// How many rows a list looks at.
 const LIST_ROWS_MAX: i64 = 100_000;
+
+/// The longest that `engine.lifetime_s` can be; nobody is called after it.
+const LIFETIME_MAX: Duration = Duration::from_hours(1);
