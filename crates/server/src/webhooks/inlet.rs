@@ -114,8 +114,10 @@ const SEATS: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use super::super::traffic::tests::leased;
+    use engine::{AccountId, MessageId, SecretText};
+
     use super::*;
+    use crate::store::{InboundView, WebhookEvent};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -132,11 +134,30 @@ mod tests {
         assert_eq!(seat.lease().until, NOW.after(lease(&settings)));
         arrivals.set_open(false);
         assert!(inlet.seat(NOW).is_none(), "something waits");
-        seat.fill(leased(7, 1).job);
+        seat.fill(job(7));
         let arrived = arrivals.next().await.unwrap();
         assert_eq!((arrived.job.id, arrived.until), (7, NOW.after(lease(&settings))));
         drop(seats);
         inlet.notify();
         assert!(arrivals.next().await.is_none(), "nothing was brought, and something waits");
+    }
+
+    fn job(id: i64) -> WebhookJob {
+        let message = InboundView {
+            id: MessageId::from_u64(1),
+            from: 447_700_900_123,
+            to: "12345".to_owned(),
+            text: SecretText::concat(&["hello"]),
+            concat: None,
+        };
+        WebhookJob {
+            id,
+            account: AccountId(1),
+            endpoint: 1,
+            url: None,
+            created_at: NOW,
+            tries: 0,
+            event: WebhookEvent::Inbound(Box::new(message)),
+        }
     }
 }

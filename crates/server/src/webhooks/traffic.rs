@@ -217,7 +217,7 @@ fn count_down<K: Eq + Hash>(calls: &mut HashMap<K, usize>, key: K) {
 const UNSETTLED_MAX: usize = 1024;
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::BTreeSet;
 
     use engine::{Outcome, VerificationId};
@@ -237,7 +237,7 @@ pub(super) mod tests {
         Traffic::new(Limits { in_flight, per_account, per_endpoint })
     }
 
-    pub(in crate::webhooks) fn leased(id: i64, endpoint: u64) -> Leased {
+    fn leased(id: i64, endpoint: u64) -> Leased {
         leased_for(ALICE, id, endpoint)
     }
 
