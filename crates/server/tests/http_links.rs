@@ -73,6 +73,7 @@ async fn jasmin_names_the_message_and_wants_its_reports_acknowledged() {
     assert_eq!(seen.param("content"), "Your PIN is 4815 & so on");
     assert_eq!(seen.param("coding"), "0");
     assert!(!seen.body.contains("hex-content"), "{}", seen.body);
+    assert!(!seen.body.contains("validity"), "it loses messages that have one: {}", seen.body);
     stage.wait_for_status(message, "Submitted").await;
     let url = seen.param("dlr-url");
     let report = "id=07033084-5cfd-4812-90a4-e4d24ffb6e3d&level=2&connector=one\

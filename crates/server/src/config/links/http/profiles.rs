@@ -53,6 +53,9 @@ id = "id"
 /// `/send` of Jasmin's HTTP API (documentation 0.11, "HTTP API"). It turns a text with coding 0
 /// into GSM 03.38 itself and takes any other as octets. Reports of level 1 are SMPP command
 /// statuses, those of level 2 receipts' states; each must be answered with `ACK/Jasmin`.
+///
+/// No `validity-period`: with one, Jasmin 0.11.0 drops one message in ten without a word. It writes
+/// the end of the period in tenths of a second, and fails in the last tenth of each.
 const JASMIN: &str = r#"
 method = "POST"
 body = "form"
@@ -68,7 +71,6 @@ from = "{from}"
 content = "{text_gsm}"
 hex-content = "{text_ucs2_hex}"
 coding = "{coding}"
-validity-period = "{validity_min}"
 dlr = "yes"
 dlr-level = "3"
 dlr-method = "POST"
