@@ -134,12 +134,16 @@ impl Verification {
         Ok(())
     }
 
-    /// Whether an attempt is still to be handed to a link: not once the next step has taken over,
-    /// since the phone would get the same code by both, and whoever pays would pay twice.
-    pub fn is_wanted(&self, step: u8) -> bool {
-        let attempt = self.record.attempts.get(usize::from(step));
-        self.open_step() == Ok(step)
-            && attempt.is_some_and(|attempt| attempt.progress == Progress::Queued)
+    /// Whether an attempt is still to be handed to a link: not while a later step may bring the
+    /// code, since the phone would get it by both, and whoever pays would pay twice; but again
+    /// once all later steps have failed, since nothing else brings it any more.
+    pub fn need(&self, step: u8) -> Need {
+        let waits = |attempt: &Attempt| attempt.progress == Progress::Queued;
+        let mut rest = self.record.attempts.iter().skip(usize::from(step));
+        if self.open_step().is_err() || !rest.next().is_some_and(waits) {
+            return Need::Never;
+        }
+        rest.map(Need::after).max().unwrap_or(Need::Now)
     }
 
     /// Takes note of what a link did with an attempt.
@@ -363,6 +367,32 @@ impl Verification {
     }
 }
 
+/// Whether a link is to be handed an attempt.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Need {
+    /// It is.
+    Now,
+    /// Only if all later steps fail, which is not known yet.
+    Perhaps,
+    /// It is not any more.
+    Never,
+}
+
+impl Need {
+    /// How an earlier attempt is needed, as far as this one tells.
+    fn after(later: &Attempt) -> Self {
+        match later.progress {
+            Progress::Reported(receipt) if receipt.status.is_definite_failure() => Self::Now,
+            Progress::Reported(receipt) if receipt.status.is_final() => Self::Never,
+            Progress::Queued
+            | Progress::Submitted
+            | Progress::Unconfirmed
+            | Progress::Reported(_) => Self::Perhaps,
+            Progress::Withdrawn => Self::Never,
+        }
+    }
+}
+
 impl Machine for Verification {
     fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -504,12 +534,32 @@ mod tests {
     #[test]
     fn an_attempt_that_no_link_has_taken_is_wanted_until_the_next_step_begins() {
         let mut machine = started();
-        let wanted = |machine: &Verification| [0, 1].map(|step| machine.is_wanted(step));
-        assert_eq!(wanted(&machine), [true, false]);
+        let needs = |machine: &Verification| [0, 1].map(|step| machine.need(step));
+        assert_eq!(needs(&machine), [Need::Now, Need::Never]);
         machine.handle_timeout(NOW.after(Duration::from_mins(1)));
-        assert_eq!(wanted(&machine), [false, true]);
+        assert_eq!(needs(&machine), [Need::Perhaps, Need::Now]);
         machine.handle_submitted(1, &Handover::new("link", SubmitOutcome::Accepted), NOW);
-        assert_eq!(wanted(&machine), [false, false]);
+        assert_eq!(needs(&machine), [Need::Perhaps, Need::Never], "the call may fail");
+        let delivered = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        machine.handle_receipt(1, delivered, NOW);
+        assert_eq!(needs(&machine), [Need::Never, Need::Never]);
+    }
+
+    #[test]
+    fn an_attempt_that_no_link_has_taken_is_wanted_again_once_all_later_steps_have_failed() {
+        let mut machine = started();
+        machine.record.policy.workflow = Workflow::preset(1, Duration::from_mins(1)).unwrap();
+        machine.handle_timeout(NOW.after(Duration::from_mins(1)));
+        let rejected = Handover::new("none", SubmitOutcome::Rejected(ErrorCode::UNROUTABLE));
+        machine.handle_submitted(1, &rejected, NOW);
+        assert_eq!(machine.need(0), Need::Perhaps, "the last step has begun");
+        machine.handle_submitted(2, &rejected, NOW);
+        assert_eq!([0, 1, 2].map(|step| machine.need(step)), [Need::Now, Need::Never, Need::Never]);
+        let again = Handover::new("link", SubmitOutcome::Accepted);
+        machine.handle_submitted(0, &again, NOW);
+        assert_eq!(machine.need(0), Need::Never, "a carrier has it");
+        machine.handle_timeout(NOW.after(Duration::from_mins(5)));
+        assert_eq!(machine.need(0), Need::Never);
     }
 
     #[test]
