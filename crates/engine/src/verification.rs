@@ -1,5 +1,6 @@
 //! The state machine of one verification.
 
+mod need;
 mod record;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use crate::{
     Machine, Notice, Output, Passage, Policy, Progress, Receipt, ReceiptStatus, Refusal, Subject,
     SubmitOutcome, Then, Timestamp, TypedCode, VerificationId,
 };
+pub use need::Need;
 pub use record::{Check, Outcome, Verdict, VerificationRecord, VerificationState};
 
 /// One request to prove that a user holds a phone number, from its start to its only end.
@@ -132,18 +134,6 @@ impl Verification {
         self.record.cancelled_by = Some(nonce);
         self.end(Outcome::Cancelled, now);
         Ok(())
-    }
-
-    /// Whether an attempt is still to be handed to a link: not while a later step may bring the
-    /// code, since the phone would get it by both, and whoever pays would pay twice; but again
-    /// once all later steps have failed, since nothing else brings it any more.
-    pub fn need(&self, step: u8) -> Need {
-        let waits = |attempt: &Attempt| attempt.progress == Progress::Queued;
-        let mut rest = self.record.attempts.iter().skip(usize::from(step));
-        if self.open_step().is_err() || !rest.next().is_some_and(waits) {
-            return Need::Never;
-        }
-        rest.map(Need::after).max().unwrap_or(Need::Now)
     }
 
     /// Takes note of what a link did with an attempt.
@@ -364,32 +354,6 @@ impl Verification {
 
     fn attempt_id(&self, step: u8) -> AttemptId {
         AttemptId { subject: Subject::Verification(self.record.id), step }
-    }
-}
-
-/// Whether a link is to be handed an attempt.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Need {
-    /// It is.
-    Now,
-    /// Only if all later steps fail, which is not known yet.
-    Perhaps,
-    /// It is not any more.
-    Never,
-}
-
-impl Need {
-    /// How an earlier attempt is needed, as far as this one tells.
-    fn after(later: &Attempt) -> Self {
-        match later.progress {
-            Progress::Reported(receipt) if receipt.status.is_definite_failure() => Self::Now,
-            Progress::Reported(receipt) if receipt.status.is_final() => Self::Never,
-            Progress::Queued
-            | Progress::Submitted
-            | Progress::Unconfirmed
-            | Progress::Reported(_) => Self::Perhaps,
-            Progress::Withdrawn => Self::Never,
-        }
     }
 }
 

@@ -234,7 +234,7 @@ impl Server {
         let voices = Arc::clone(&self.app.voices);
         let warming = tokio::spawn(async move { voices.warm().await });
         let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
-        let mut counting = tokio::spawn(quality::keep(Arc::clone(driver)));
+        let mut counting = tokio::spawn(quality::keep(Arc::clone(driver), stop.clone()));
         let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
         let mut sandbox = tokio::spawn(async move {
             if let Some((sandbox, driver)) = sandbox {
@@ -268,7 +268,8 @@ impl Server {
         close_links(&self.app.driver, grace).await;
         // It has its own grace.
         finish(webhooks).await;
-        for task in [driving, retaining, sandbox, counting, warming, unready] {
+        finish(counting).await;
+        for task in [driving, retaining, sandbox, warming, unready] {
             task.abort();
             finish(task).await;
         }

@@ -75,8 +75,7 @@ impl HttpLink {
         self.callbacks.seen().begin(dispatch.number);
         let number = dispatch.number;
         let submission = self.exchange(dispatch).await;
-        let is_answered = !matches!(submission, Submission::Unknown(_));
-        self.callbacks.seen().end(number, is_answered);
+        self.callbacks.seen().end(number, &submission);
         submission
     }
 

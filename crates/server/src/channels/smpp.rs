@@ -147,8 +147,7 @@ impl SmppLink {
         self.shared.names.begin(dispatch.number);
         let submission = self.try_binds(&dispatch).await;
         self.claims().remove(&dispatch.attempt);
-        let is_answered = !matches!(submission, Submission::Unknown(_));
-        self.shared.names.end(dispatch.number, is_answered);
+        self.shared.names.end(dispatch.number, &submission);
         submission
     }
 
