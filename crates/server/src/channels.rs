@@ -6,7 +6,7 @@ pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
-mod seen;
+pub(crate) mod seen;
 pub mod sip;
 pub mod smpp;
 pub mod start;

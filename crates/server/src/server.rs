@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::seen::SeenByLink;
 use crate::channels::smpp::SmppThread;
 use crate::channels::start::{LinkContext, LinkError, start_link, start_ways};
 use crate::channels::switchboard::Switchboard;
@@ -171,6 +172,7 @@ impl Server {
             smpp: SmppThread::default(),
             voices: Arc::clone(&voices),
             prefix_drop_digits: u32::from(config.limits.prefix_drop_digits),
+            seen: SeenByLink::default(),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;

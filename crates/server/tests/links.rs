@@ -223,6 +223,7 @@ async fn an_outage_of_all_links_is_waited_out_however_often_they_were_tried() {
     let sent = stage.send(NUMBER).await;
     stage.try_again(20).await;
     assert_eq!(stage.status(sent).await, MessageStatus::Queued);
+    tokio::time::sleep(Duration::from_millis(300)).await;
     stage.carrier("a").down.store(false, Ordering::SeqCst);
     stage.try_again(1).await;
     assert_eq!(stage.submitted(sent).await.record.status, MessageStatus::Submitted);
@@ -525,8 +526,17 @@ impl Stage {
             let claim = Claim { now: now.after(LONG), limit: 100, lease: Lease { until: now } };
             driver.store.claim_sends(claim).await.unwrap();
         }
-        // The last time its lease is over, and the server takes it up.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The last time its lease is over, and the server takes it up. What waits again is due
+        // sooner than what is leased.
+        for _ in 0..1000 {
+            let due = driver.store.next_due().await.unwrap().send;
+            let now = driver.clock.now();
+            if due.is_none_or(|at| at > now && at.since(now) < WAITS_MAX) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it was not tried again");
     }
 
     /// Waits until a carrier has taken a message.
@@ -572,3 +582,6 @@ const NUMBER: u64 = 447_400_123_456;
 
 /// Longer than anything waits for its next try.
 const LONG: Duration = Duration::from_hours(1);
+
+/// Longer than a message waits after a short outage, and shorter than the lease of a try.
+const WAITS_MAX: Duration = Duration::from_secs(50);

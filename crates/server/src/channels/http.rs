@@ -60,7 +60,12 @@ impl HttpLink {
             network: network.to_owned(),
             requests: Requests::open(name, &config)?,
             exchange: Exchange::open(&config)?,
-            callbacks: Callbacks::new(name, config.reports.clone(), config.inbound.clone()),
+            callbacks: Callbacks::new(
+                name,
+                config.reports.clone(),
+                config.inbound.clone(),
+                context.seen.of(name),
+            ),
             slots: Semaphore::new(config.connections),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_open)),
             last_error: Mutex::default(),

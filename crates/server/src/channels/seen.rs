@@ -9,6 +9,11 @@ use super::Submission;
 use crate::clock::Stopwatch;
 use crate::store::CarrierKey;
 
+/// What all links' carriers were given and have told, by the names of their links: a link that a
+/// reload starts anew knows what went over the old one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeenByLink(Arc<Mutex<HashMap<String, Arc<Seen>>>>);
+
 /// What one link's carrier was given and has told in the last minutes.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -42,6 +47,14 @@ pub(super) struct Said {
 struct Recent<T> {
     known: HashSet<T>,
     order: VecDeque<(Duration, T)>,
+}
+
+impl SeenByLink {
+    /// Returns what is known of a link.
+    pub(super) fn of(&self, link: &str) -> Arc<Seen> {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(links.entry(link.to_owned()).or_insert_with(Seen::new))
+    }
 }
 
 impl Seen {
@@ -286,6 +299,14 @@ mod tests {
         }
         let state = seen.lock();
         assert_eq!((state.said.len(), state.nameless.len()), (SETTLED_MAX, SETTLED_MAX));
+    }
+
+    #[test]
+    fn a_link_that_is_started_anew_knows_what_was_seen_before() {
+        let links = SeenByLink::default();
+        links.of("north").settle(&[key("7")]);
+        assert!(!links.of("north").may_go_by_number(&[key("7")], NUMBER));
+        assert!(links.of("south").may_go_by_number(&[key("7")], NUMBER));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl SmppLink {
             clock: context.clock.clone(),
             reports: context.reports.clone(),
             figures: context.metrics.link_figures(name),
-            names: Names::new(name, config.ids),
+            names: Names::new(name, config.ids, context.seen.of(name)),
             board: Board::new(name, context.clock.clone(), &submits),
             main: Handle::current(),
         });

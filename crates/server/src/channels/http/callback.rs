@@ -127,8 +127,13 @@ impl Callback {
 }
 
 impl Callbacks {
-    pub(super) fn new(link: &str, reports: ReportRules, inbound: Option<InboundRules>) -> Self {
-        Self { link: link.to_owned(), reports, inbound, seen: Seen::new() }
+    pub(super) fn new(
+        link: &str,
+        reports: ReportRules,
+        inbound: Option<InboundRules>,
+        seen: Arc<Seen>,
+    ) -> Self {
+        Self { link: link.to_owned(), reports, inbound, seen }
     }
 
     /// What the link was given and has told in the last minutes.
@@ -276,6 +281,7 @@ mod tests {
                 ..ReportRules::default()
             },
             None,
+            Seen::new(),
         )
     }
 
@@ -312,7 +318,7 @@ mod tests {
             states: [("ok".to_owned(), ReceiptStatus::Delivered)].into(),
             ..ReportRules::default()
         };
-        let (callbacks, secrets) = (Callbacks::new("one", rules, None), secrets());
+        let (callbacks, secrets) = (Callbacks::new("one", rules, None, Seen::new()), secrets());
         let report = |query: &str| {
             let callback = Callback::read(query, None, b"");
             callbacks.reports(&callback, &secrets).pop().unwrap()

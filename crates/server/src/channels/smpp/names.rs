@@ -27,8 +27,8 @@ pub(super) struct ReceiptNames {
 }
 
 impl Names {
-    pub(super) fn new(link: &str, ids: Option<MessageIdForm>) -> Self {
-        Self { link: link.to_owned(), ids, seen: Seen::new() }
+    pub(super) fn new(link: &str, ids: Option<MessageIdForm>, seen: Arc<Seen>) -> Self {
+        Self { link: link.to_owned(), ids, seen }
     }
 
     /// The name of a part by the id of its response; `None` if that says nothing.
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_known_by_its_id_and_else_by_its_number() {
-        let names = Names::new("north", Some(MessageIdForm::Same));
+        let names = Names::new("north", Some(MessageIdForm::Same), Seen::new());
         let keys = keys(&names, "00ab", &from("+447700900123"));
         let by_number = names.of_number(&pseudonyms(), NUMBER);
         assert_eq!(keys, [names.of_id("AB").unwrap(), by_number]);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn where_ids_are_worth_nothing_only_the_number_counts_and_a_repeat_has_no_name() {
-        let names = Names::new("north", None);
+        let names = Names::new("north", None, Seen::new());
         assert_eq!(names.of_id("7"), None);
         let message = from("447700900123");
         let first = names.of_receipt(&told("7"), &message, &pseudonyms(), true);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_receipt_that_comes_again_in_another_base_clears_up_no_other_message_to_the_number() {
-        let names = Names::new("north", Some(MessageIdForm::RespHexReceiptDec));
+        let names = Names::new("north", Some(MessageIdForm::RespHexReceiptDec), Seen::new());
         names.settle(names.of_receipt(&told("31"), &from("447700900123"), &pseudonyms(), true));
         let keys = keys(&names, "31", &from("447700900123"));
         assert_eq!(keys, [names.of_id("1F").unwrap()]);
