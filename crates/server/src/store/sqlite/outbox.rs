@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{AttemptId, Need, PassedOver, Subject, Timestamp};
+use engine::{AttemptId, Need, PassedOver, Subject, Timestamp, Verification};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::rows::{from_json, signed, subject_to_blob, to_json};
@@ -31,6 +31,20 @@ pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreErr
     )?;
     tx.caches.timers.set_send(attempt, None);
     Ok(())
+}
+
+/// Has an attempt looked at again at once if its claim has put it off until the end, because a later
+/// step may have brought the code.
+pub(super) fn take_up_again(tx: &mut Tx<'_>, machine: &Verification, step: u8) {
+    let attempt = AttemptId { subject: Subject::Verification(machine.record().id), step };
+    if tx.caches.timers.send_due(attempt) == Some(expiry(machine)) {
+        tx.caches.timers.set_send(attempt, Some(tx.now));
+    }
+}
+
+fn expiry(machine: &Verification) -> Timestamp {
+    let record = machine.record();
+    record.created_at.after(record.policy.lifetime)
 }
 
 /// Puts an attempt that was not sent back, unless it was withdrawn meanwhile.
@@ -70,8 +84,9 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
                 jobs.push(*job);
             }
             // Its row stays as it is: after a restart it is looked at once more than needed.
-            Ok(Due::Perhaps) => {
-                tx.caches.timers.set_send(attempt, Some(claim.now.after(SUPERSEDED_LOOK)));
+            Ok(Due::Perhaps { until }) => {
+                let look_at = until.max(claim.now.after(OVERDUE_LOOK));
+                tx.caches.timers.set_send(attempt, Some(look_at));
             }
             Ok(Due::Never) => remove(tx, attempt)?,
             Err(error @ StoreError::Corrupt { .. }) => {
@@ -88,8 +103,8 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
 enum Due {
     /// A link is to have it.
     Now(Box<SendJob>),
-    /// Its next step has begun, and may fail.
-    Perhaps,
+    /// Its next step has begun, and may fail until then.
+    Perhaps { until: Timestamp },
     /// Nobody needs it any more.
     Never,
 }
@@ -100,7 +115,7 @@ fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Due, StoreError> {
         Subject::Verification(id) => {
             let Some(loaded) = load_verification(tx, id)? else { return Ok(Due::Never) };
             if loaded.machine.need(attempt.step) == Need::Perhaps {
-                return Ok(Due::Perhaps);
+                return Ok(Due::Perhaps { until: expiry(&loaded.machine) });
             }
             send_of_verification(&loaded, attempt)
         }
@@ -150,6 +165,5 @@ fn earlier_tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<(u32, Vec<PassedOver
 /// How long a node has to send what a timer set off before others may take it up.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
 
-/// How often an attempt whose next step has begun is looked at, in case that has failed since: a
-/// person who waits for a code would not notice the difference, and each look is one read.
-const SUPERSEDED_LOOK: Duration = Duration::from_secs(5);
+/// How often an attempt is looked at whose verification is about to end and has not yet.
+const OVERDUE_LOOK: Duration = Duration::from_secs(5);
