@@ -48,7 +48,8 @@ pub use refusal::Refusal;
 pub use timer::{Timestamp, millis};
 pub use turn::{Corrupt, Machine, Notice, Output, Turn};
 pub use verification::{
-    Check, NewVerification, Outcome, Verdict, Verification, VerificationRecord, VerificationState,
+    Check, Need, NewVerification, Outcome, Verdict, Verification, VerificationRecord,
+    VerificationState,
 };
 pub use wording::{Locale, SecretText};
 pub use workflow::{Channel, Policy, Step, Timing, TimingError, Workflow};

@@ -1,5 +1,6 @@
 //! The state machine of one verification.
 
+mod need;
 mod record;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use crate::{
     Machine, Notice, Output, Passage, Policy, Progress, Receipt, ReceiptStatus, Refusal, Subject,
     SubmitOutcome, Then, Timestamp, TypedCode, VerificationId,
 };
+pub use need::Need;
 pub use record::{Check, Outcome, Verdict, VerificationRecord, VerificationState};
 
 /// One request to prove that a user holds a phone number, from its start to its only end.
@@ -132,14 +134,6 @@ impl Verification {
         self.record.cancelled_by = Some(nonce);
         self.end(Outcome::Cancelled, now);
         Ok(())
-    }
-
-    /// Whether an attempt is still to be handed to a link: not once the next step has taken over,
-    /// since the phone would get the same code by both, and whoever pays would pay twice.
-    pub fn is_wanted(&self, step: u8) -> bool {
-        let attempt = self.record.attempts.get(usize::from(step));
-        self.open_step() == Ok(step)
-            && attempt.is_some_and(|attempt| attempt.progress == Progress::Queued)
     }
 
     /// Takes note of what a link did with an attempt.
@@ -504,12 +498,32 @@ mod tests {
     #[test]
     fn an_attempt_that_no_link_has_taken_is_wanted_until_the_next_step_begins() {
         let mut machine = started();
-        let wanted = |machine: &Verification| [0, 1].map(|step| machine.is_wanted(step));
-        assert_eq!(wanted(&machine), [true, false]);
+        let needs = |machine: &Verification| [0, 1].map(|step| machine.need(step));
+        assert_eq!(needs(&machine), [Need::Now, Need::Never]);
         machine.handle_timeout(NOW.after(Duration::from_mins(1)));
-        assert_eq!(wanted(&machine), [false, true]);
+        assert_eq!(needs(&machine), [Need::Perhaps, Need::Now]);
         machine.handle_submitted(1, &Handover::new("link", SubmitOutcome::Accepted), NOW);
-        assert_eq!(wanted(&machine), [false, false]);
+        assert_eq!(needs(&machine), [Need::Perhaps, Need::Never], "the call may fail");
+        let delivered = Receipt { status: ReceiptStatus::Delivered, error: ErrorCode::NONE };
+        machine.handle_receipt(1, delivered, NOW);
+        assert_eq!(needs(&machine), [Need::Never, Need::Never]);
+    }
+
+    #[test]
+    fn an_attempt_that_no_link_has_taken_is_wanted_again_once_all_later_steps_have_failed() {
+        let mut machine = started();
+        machine.record.policy.workflow = Workflow::preset(1, Duration::from_mins(1)).unwrap();
+        machine.handle_timeout(NOW.after(Duration::from_mins(1)));
+        let rejected = Handover::new("none", SubmitOutcome::Rejected(ErrorCode::UNROUTABLE));
+        machine.handle_submitted(1, &rejected, NOW);
+        assert_eq!(machine.need(0), Need::Perhaps, "the last step has begun");
+        machine.handle_submitted(2, &rejected, NOW);
+        assert_eq!([0, 1, 2].map(|step| machine.need(step)), [Need::Now, Need::Never, Need::Never]);
+        let again = Handover::new("link", SubmitOutcome::Accepted);
+        machine.handle_submitted(0, &again, NOW);
+        assert_eq!(machine.need(0), Need::Never, "a carrier has it");
+        machine.handle_timeout(NOW.after(Duration::from_mins(5)));
+        assert_eq!(machine.need(0), Need::Never);
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod http;
 mod in_flight;
 pub mod routing;
 pub mod sandbox;
-mod seen;
+pub(crate) mod seen;
 pub mod sip;
 pub mod smpp;
 pub mod start;
@@ -134,7 +134,8 @@ pub enum Standing {
     Connecting,
     /// It does not, and tries again later.
     Down,
-    /// Only the operator can help: the credentials are refused.
+    /// Only the operator can help, as far as can be told: the carrier refuses the credentials, or
+    /// the connection again and again.
     Refused,
 }
 
@@ -200,14 +201,34 @@ pub struct Timing {
     started: Stopwatch,
     /// For how long the attempt had waited before, on the outbox.
     waited: Duration,
-    metrics: Arc<Metrics>,
+    written: Arc<Mutex<Option<(Label, Duration)>>>,
 }
 
 impl Timing {
-    /// Tells that the attempt's bytes have been written.
+    fn begin(waited: Duration) -> Self {
+        Self { started: Stopwatch::start(), waited, written: Arc::default() }
+    }
+
+    /// Tells that the attempt's bytes have been written, the last time if more than once.
     pub fn written(&self, link: &str) {
         let waited = self.waited.saturating_add(self.started.elapsed());
-        self.metrics.time_to_submit(&Label::link(link), waited);
+        *self.lock() = Some((Label::link(link), waited));
+    }
+
+    /// Counts what a hand-over took that is not made again: an attempt is counted once, however
+    /// often it was tried.
+    fn observe(&self, metrics: &Metrics, submission: &Submission) {
+        let Some((link, waited)) = self.lock().take() else { return };
+        match submission {
+            Submission::Accepted(_) | Submission::Unknown(_) | Submission::Rejected(_) => {
+                metrics.time_to_submit(&link, waited);
+            }
+            Submission::LinkRefused(_) | Submission::NotSent { .. } => {}
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Label, Duration)>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -348,8 +369,7 @@ impl Channels {
         };
         let driver = Arc::clone(driver);
         let waited = if begun { Duration::ZERO } else { driver.clock.now().since(job.queued_at) };
-        let metrics = Arc::clone(&driver.metrics);
-        let timing = Timing { started: Stopwatch::start(), waited, metrics };
+        let timing = Timing::begin(waited);
         tokio::spawn(async move {
             let attempt = job.attempt;
             let done = if others >= in_flight::ATTEMPTS_MAX {

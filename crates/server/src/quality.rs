@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::{ReceiptStatus, Timestamp};
+use tokio::sync::watch;
 
 use crate::driver::Driver;
 use crate::store::{FigureKey, FigureRow, Figures, NewsEvent, Period, Store, StoreError};
@@ -71,13 +72,31 @@ impl Quality {
     }
 }
 
-/// Adds what was counted to the store, for as long as the server runs.
-pub async fn keep(driver: std::sync::Arc<Driver>) {
-    loop {
-        tokio::time::sleep(FLUSH_EVERY).await;
-        if let Err(error) = driver.quality.flush(driver.store.as_ref()).await {
-            tracing::warn!(%error, "cannot keep the figures of the last seconds");
+/// Adds what was counted to the store until `stop` is true.
+pub async fn keep(driver: std::sync::Arc<Driver>, stop: watch::Receiver<bool>) {
+    let flush = || {
+        let driver = std::sync::Arc::clone(&driver);
+        async move {
+            if let Err(error) = driver.quality.flush(driver.store.as_ref()).await {
+                tracing::warn!(%error, "cannot keep the figures of the last seconds");
+            }
         }
+    };
+    again_and_again(FLUSH_EVERY, flush, stop).await;
+}
+
+/// Ends between two flushes: what one has taken out of memory must reach the store.
+async fn again_and_again<Flushed: Future<Output = ()>>(
+    every: Duration,
+    flush: impl Fn() -> Flushed,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        flush().await;
     }
 }
 
@@ -203,6 +222,19 @@ mod tests {
         assert_eq!(quality.lock().len(), 1, "the store may hold that part, which is forgotten");
         assert!(quality.flush_into(store(Vec::new())).await.is_ok());
         assert_eq!(quality.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_a_flush_that_has_begun_reach_the_store() {
+        let (stop, stopped) = watch::channel(false);
+        let kept = Mutex::new(0);
+        let flush = async || {
+            stop.send_replace(true);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            *kept.lock().unwrap() += 1;
+        };
+        again_and_again(Duration::ZERO, flush, stopped).await;
+        assert_eq!(*kept.lock().unwrap(), 1);
     }
 
     #[test]

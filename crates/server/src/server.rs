@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::channels::sandbox::{InboxError, Sandbox};
+use crate::channels::seen::SeenByLink;
 use crate::channels::smpp::SmppThread;
 use crate::channels::start::{LinkContext, LinkError, start_link, start_ways};
 use crate::channels::switchboard::Switchboard;
@@ -171,6 +172,7 @@ impl Server {
             smpp: SmppThread::default(),
             voices: Arc::clone(&voices),
             prefix_drop_digits: u32::from(config.limits.prefix_drop_digits),
+            seen: SeenByLink::default(),
         };
         let handsets = sandbox.clone().map(|sandbox| sandbox as Arc<dyn Link>);
         let ways = start_ways(&config, handsets, &context)?;
@@ -234,7 +236,7 @@ impl Server {
         let voices = Arc::clone(&self.app.voices);
         let warming = tokio::spawn(async move { voices.warm().await });
         let mut retaining = tokio::spawn(retain(Arc::clone(&self.app)));
-        let mut counting = tokio::spawn(quality::keep(Arc::clone(driver)));
+        let mut counting = tokio::spawn(quality::keep(Arc::clone(driver), stop.clone()));
         let sandbox = self.app.sandbox.clone().zip(Some(Arc::downgrade(driver)));
         let mut sandbox = tokio::spawn(async move {
             if let Some((sandbox, driver)) = sandbox {
@@ -268,7 +270,8 @@ impl Server {
         close_links(&self.app.driver, grace).await;
         // It has its own grace.
         finish(webhooks).await;
-        for task in [driving, retaining, sandbox, counting, warming, unready] {
+        finish(counting).await;
+        for task in [driving, retaining, sandbox, warming, unready] {
             task.abort();
             finish(task).await;
         }

@@ -44,8 +44,9 @@ async fn kannel_brings_our_own_name_of_the_message_back() {
         ("us", "pass&word")
     );
     assert_eq!(seen.param("dlr-mask"), "31");
-    // It is of use for 72 hours, of which a moment has passed.
-    assert_eq!(seen.param("validity"), "4319");
+    // It is of use for 72 hours, of which a moment has passed, if not less than a millisecond.
+    let validity = seen.param("validity");
+    assert!(["4319", "4320"].contains(&validity.as_str()), "{validity}");
     stage.wait_for_status(message, "Submitted").await;
 
     // Kannel fills its escapes and fetches what that makes.
@@ -299,7 +300,8 @@ async fn the_breaker_opens_after_failures_in_a_row_and_closes_after_one_success(
     for _ in 0..3 {
         carrier.will_answer_with(&answer(202, "0: Accepted for delivery"));
     }
-    stage.advance(Duration::from_secs(61)).await;
+    // After so long an outage the message looks twice a minute.
+    stage.advance(Duration::from_secs(91)).await;
     carrier.next().await;
     stage.wait_for_status(message, "Submitted").await;
     assert_eq!(link.ready(), Ok(()));

@@ -45,6 +45,33 @@ async fn a_reload_changes_what_differs_and_leaves_the_rest_alone() {
 }
 
 #[tokio::test]
+async fn a_reload_that_changes_nothing_leaves_links_and_routes_as_old_as_they_are() {
+    let stage = Stage::open(&[link("a", "")]).await;
+    let since = || stage.driver().channels.ways().since;
+    let begun = since();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(stage.reload().await.unwrap(), Reloaded::default());
+    stage.switchboard.set_routes(stage.driver(), None).await.unwrap();
+    assert_eq!(since(), begun);
+    stage.write(&[link("a", ""), "[route.r]\nlinks = ['a']\n".to_owned()]);
+    stage.reload().await.unwrap();
+    assert!(since() > begun);
+}
+
+#[tokio::test]
+async fn what_a_link_refused_is_counted_with_the_link_that_took_it() {
+    let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
+    stage.carrier("a").refuses.store(true, Ordering::SeqCst);
+    let sent = stage.send(NUMBER).await;
+    assert_eq!(stage.submitted(sent).await.record.passage.link.as_deref(), Some("b"));
+    let told = stage.driver().metrics.encode();
+    let counted = |link: &str| {
+        told.contains(&format!("countersign_time_to_submit_seconds_count{{link=\"{link}\"}} 1"))
+    };
+    assert_eq!(["a", "b"].map(counted), [false, true], "{told}");
+}
+
+#[tokio::test]
 async fn a_reload_starts_a_link_anew_whose_credentials_were_refused() {
     let stage = Stage::open(&[link("a", ""), link("b", "")]).await;
     let first = [stage.carrier("a"), stage.carrier("b")];
@@ -176,6 +203,19 @@ async fn a_link_that_a_route_names_and_that_is_gone_is_told_of() {
 }
 
 #[tokio::test]
+async fn a_link_whose_day_is_used_up_holds_nothing_from_another_that_comes_back() {
+    let stage = Stage::open(&[link("a", "daily_max = 1"), link("b", "")]).await;
+    stage.carrier("b").down.store(true, Ordering::SeqCst);
+    let first = stage.send(NUMBER).await;
+    assert_eq!(stage.submitted(first).await.record.passage.link.as_deref(), Some("a"));
+    let second = stage.send(NUMBER + 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(stage.status(second).await, MessageStatus::Queued);
+    stage.carrier("b").down.store(false, Ordering::SeqCst);
+    assert_eq!(stage.submitted(second).await.record.passage.link.as_deref(), Some("b"));
+}
+
+#[tokio::test]
 async fn an_outage_of_all_links_is_waited_out_however_often_they_were_tried() {
     let stage = Stage::open(&[link("a", "")]).await;
     stage.carrier("a").down.store(true, Ordering::SeqCst);
@@ -183,6 +223,7 @@ async fn an_outage_of_all_links_is_waited_out_however_often_they_were_tried() {
     let sent = stage.send(NUMBER).await;
     stage.try_again(20).await;
     assert_eq!(stage.status(sent).await, MessageStatus::Queued);
+    tokio::time::sleep(Duration::from_millis(300)).await;
     stage.carrier("a").down.store(false, Ordering::SeqCst);
     stage.try_again(1).await;
     assert_eq!(stage.submitted(sent).await.record.status, MessageStatus::Submitted);
@@ -485,8 +526,17 @@ impl Stage {
             let claim = Claim { now: now.after(LONG), limit: 100, lease: Lease { until: now } };
             driver.store.claim_sends(claim).await.unwrap();
         }
-        // The last time its lease is over, and the server takes it up.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The last time its lease is over, and the server takes it up. What waits again is due
+        // sooner than what is leased.
+        for _ in 0..1000 {
+            let due = driver.store.next_due().await.unwrap().send;
+            let now = driver.clock.now();
+            if due.is_none_or(|at| at > now && at.since(now) < WAITS_MAX) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it was not tried again");
     }
 
     /// Waits until a carrier has taken a message.
@@ -532,3 +582,6 @@ const NUMBER: u64 = 447_400_123_456;
 
 /// Longer than anything waits for its next try.
 const LONG: Duration = Duration::from_hours(1);
+
+/// Longer than a message waits after a short outage, and shorter than the lease of a try.
+const WAITS_MAX: Duration = Duration::from_secs(50);

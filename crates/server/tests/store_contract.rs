@@ -116,6 +116,8 @@ macro_rules! every_story {
             sends::receipts_after_the_end_are_kept_and_set_nothing_off,
             sends::a_postponement_without_a_try_counts_none,
             sends::what_a_receipt_told_of_is_not_sent_again,
+            sends::what_no_link_took_is_claimed_again_once_all_later_steps_have_failed,
+            sends::what_no_link_took_is_not_sent_beside_a_later_step_that_arrived,
             sends::what_was_withdrawn_is_never_claimed,
             sends::whoever_lost_the_lease_postpones_nothing,
             starts::a_repeated_message_is_charged_once,

@@ -62,8 +62,8 @@ pub(super) async fn run(
     passage.decision.route = route;
     // What was accepted under other routes or links waits for them to come back, as for a link that
     // is paused. What was accepted since then has never had a way, and its next step need not wait.
-    let had_others = job.accepted_at < ways.since && (links.is_empty() || !missing.is_empty());
-    passage.may_work_later |= had_others;
+    let had_others = job.accepted_at <= ways.since && (links.is_empty() || !missing.is_empty());
+    passage.may_work_soon |= had_others;
     for link in missing {
         passage.tell(link, NO_SUCH_LINK.to_owned());
     }
@@ -84,7 +84,7 @@ pub(super) async fn run(
         }
     }
     // It waits until its code is worthless, or the next step takes over.
-    if passage.may_work_later {
+    if passage.may_work_later() {
         return postpone(driver, &job, passage).await;
     }
     let error = ErrorCode::UNROUTABLE;
@@ -98,12 +98,12 @@ pub(super) async fn run(
 #[derive(Default)]
 struct TriedLinks {
     decision: Decision,
-    /// When the first of them can take something again, if any of them told.
+    /// When the first of those can take something again that told.
     retry_after: Option<Duration>,
-    /// Whether any of them did not refuse for good.
-    may_work_later: bool,
-    /// Whether the operator holds any of them back.
-    is_wanted: bool,
+    /// When the first of those that the operator holds back may be used again.
+    held_back: Option<Duration>,
+    /// Whether any of them may work at any time.
+    may_work_soon: bool,
     /// Whether this is a try at all.
     tried: bool,
 }
@@ -131,16 +131,19 @@ impl TriedLinks {
         parts: u8,
     ) -> Option<Done> {
         if let Err(shut) = gate.pass(driver.clock.now()) {
-            self.is_wanted |= shut.is_wanted;
-            self.pass_over(gate, shut.reason, shut.retry_after, true);
+            match shut.retry_after {
+                Some(wait) if shut.is_wanted => self.held_back = Some(sooner(self.held_back, wait)),
+                retry => self.come_back(retry),
+            }
+            self.tell(gate.link.name().to_owned(), shut.reason);
             return None;
         }
         let cost = gate.cost(dispatch.channel, dispatch.number, parts);
-        let count = |result| {
-            let link = Label::link(gate.link.name());
-            driver.metrics.attempt(dispatch.channel.as_str(), &link, result);
-        };
-        let (outcome, carrier_parts) = match gate.link.submit(dispatch.clone()).await {
+        let link = Label::link(gate.link.name());
+        let count = |result| driver.metrics.attempt(dispatch.channel.as_str(), &link, result);
+        let submission = gate.link.submit(dispatch.clone()).await;
+        dispatch.timing.observe(&driver.metrics, &submission);
+        let (outcome, carrier_parts) = match submission {
             Submission::Accepted(parts) => {
                 count("accepted");
                 (SubmitOutcome::Accepted, parts)
@@ -160,26 +163,54 @@ impl TriedLinks {
             Submission::LinkRefused(reason) => {
                 count("link_refused");
                 gate.take_back();
-                self.pass_over(gate, reason, None, false);
+                self.tell(gate.link.name().to_owned(), reason);
                 return None;
             }
             Submission::NotSent { reason, retry_after } => {
                 count("not_sent");
                 gate.take_back();
-                self.pass_over(gate, reason, retry_after, true);
+                self.come_back(retry_after);
+                self.tell(gate.link.name().to_owned(), reason);
                 return None;
             }
         };
         Some(Done { outcome, carrier_parts, cost })
     }
 
-    fn pass_over(&mut self, gate: &Gate, reason: String, retry: Option<Duration>, later: bool) {
-        self.may_work_later |= later;
-        self.retry_after = match (self.retry_after, retry) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (known, other) => known.or(other),
-        };
-        self.tell(gate.link.name().to_owned(), reason);
+    /// Takes note that a link may take it later, and when, if it told.
+    fn come_back(&mut self, retry_after: Option<Duration>) {
+        match retry_after {
+            Some(wait) => self.retry_after = Some(sooner(self.retry_after, wait)),
+            None => self.may_work_soon = true,
+        }
+    }
+
+    /// Whether any link did not refuse for good.
+    fn may_work_later(&self) -> bool {
+        self.may_work_soon || self.retry_after.is_some() || self.held_back.is_some()
+    }
+
+    /// Whether this counts as a try: what the operator holds back has not been tried.
+    fn counts(&self) -> bool {
+        self.tried && (self.held_back.is_none() || self.may_work_soon || self.retry_after.is_some())
+    }
+
+    /// How long to wait for the first of the links. Those that were sent away together come back
+    /// each in its own time: a carrier that takes two a second would send all but one away again.
+    fn pause(&self, tries: u32, waited: Duration) -> Duration {
+        // A carrier that is busy for minutes is not asked every second.
+        let told = self.retry_after.map(|wait| {
+            let wait = wait.max(waited / 8).clamp(RETRY_SOON, RETRY_MAX);
+            wait + clock::up_to(wait / 2)
+        });
+        let held_back = self.held_back.map(|wait| wait.clamp(RETRY_SOON, WANTED_MAX));
+        let known = told.into_iter().chain(held_back).min();
+        let soon = || clock::jittered(backoff(tries, waited));
+        match known {
+            Some(known) if self.may_work_soon => known.min(soon()),
+            Some(known) => known,
+            None => soon(),
+        }
     }
 
     /// Keeps why a link was not used.
@@ -260,28 +291,22 @@ pub(super) async fn put_back(driver: &Driver, job: &SendJob) -> Result<(), Store
     postpone(driver, job, TriedLinks { tried: false, ..TriedLinks::so_far(job) }).await
 }
 
-/// Tries again when a link can, or in a moment. Those that were sent away together come back each
-/// in its own time: a carrier that takes two a second would send all but one away again.
+/// Tries again when a link can, or in a moment.
 async fn postpone(driver: &Driver, job: &SendJob, passage: TriedLinks) -> Result<(), StoreError> {
     let waited = driver.clock.now().since(job.queued_at);
-    let wait = match passage.retry_after {
-        None => clock::jittered(backoff(job.tries, waited)),
-        Some(wait) if passage.is_wanted => wait.clamp(RETRY_SOON, WANTED_MAX),
-        // A carrier that is busy for minutes is not asked every second.
-        Some(wait) => {
-            let wait = wait.max(waited / 8).clamp(RETRY_SOON, RETRY_MAX);
-            wait + clock::up_to(wait / 2)
-        }
-    };
+    let wait = passage.pause(job.tries, waited);
     let postponement = Postponement {
         attempt: job.attempt,
         tries: job.tries,
-        // What the operator holds back has not been tried.
-        tried: passage.tried && !passage.is_wanted,
+        tried: passage.counts(),
         due_at: driver.clock.now().after(wait).min(job.expires_at),
         passed_over: passage.decision.passed_over,
     };
     driver.store.postpone(postponement).await
+}
+
+fn sooner(known: Option<Duration>, wait: Duration) -> Duration {
+    known.map_or(wait, |known| known.min(wait))
 }
 
 /// How long to wait before the next try: twice as long each time up to [`RETRY_MAX`], and beyond it
@@ -395,6 +420,29 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 33]);
         assert_eq!(backoff(u32::MAX, Duration::from_hours(72)), RETRY_LATE_MAX);
         assert_eq!(backoff(0, Duration::from_hours(72)), RETRY_MIN);
+    }
+
+    #[test]
+    fn an_attempt_waits_for_the_first_of_its_links() {
+        let (hours, second) = (Duration::from_hours(8), Duration::from_secs(1));
+        let with = |retry_after, held_back, may_work_soon| TriedLinks {
+            retry_after,
+            held_back,
+            may_work_soon,
+            tried: true,
+            ..TriedLinks::default()
+        };
+        let used_up = with(None, Some(hours), false);
+        assert_eq!((used_up.pause(0, Duration::ZERO), used_up.counts()), (WANTED_MAX, false));
+        for beside_one_that_is_down in
+            [with(None, Some(hours), true), with(Some(hours), None, true)]
+        {
+            assert!(beside_one_that_is_down.pause(0, Duration::ZERO) <= second);
+            assert!(beside_one_that_is_down.counts(), "it comes back ever more seldom");
+        }
+        let busy = with(Some(second / 10), Some(hours), false);
+        assert!(busy.pause(0, Duration::from_mins(2)) >= Duration::from_secs(15));
+        assert!(with(None, Some(second * 2), true).pause(9, Duration::from_hours(1)) <= second * 2);
     }
 
     #[test]

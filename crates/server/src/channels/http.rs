@@ -60,7 +60,12 @@ impl HttpLink {
             network: network.to_owned(),
             requests: Requests::open(name, &config)?,
             exchange: Exchange::open(&config)?,
-            callbacks: Callbacks::new(name, config.reports.clone(), config.inbound.clone()),
+            callbacks: Callbacks::new(
+                name,
+                config.reports.clone(),
+                config.inbound.clone(),
+                context.seen.of(name),
+            ),
             slots: Semaphore::new(config.connections),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_open)),
             last_error: Mutex::default(),
@@ -75,8 +80,7 @@ impl HttpLink {
         self.callbacks.seen().begin(dispatch.number);
         let number = dispatch.number;
         let submission = self.exchange(dispatch).await;
-        let is_answered = !matches!(submission, Submission::Unknown(_));
-        self.callbacks.seen().end(number, is_answered);
+        self.callbacks.seen().end(number, &submission);
         submission
     }
 

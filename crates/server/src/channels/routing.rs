@@ -31,7 +31,7 @@ pub struct Plan {
 }
 
 /// All routes, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Routing {
     routes: Vec<RouteConfig>,
 }

@@ -338,10 +338,10 @@ impl Sandbox {
     async fn take(&self, dispatch: Dispatch) -> Submission {
         let scenario = Scenario::of(dispatch.number);
         let now = self.clock.now();
-        dispatch.timing.written(NAME);
         if scenario == Scenario::CarrierDown {
             return not_sent("its carrier is down");
         }
+        dispatch.timing.written(NAME);
         if scenario == Scenario::Rejected {
             return Submission::Rejected(ErrorCode::ABSENT_PERMANENT);
         }

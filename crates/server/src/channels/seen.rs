@@ -2,11 +2,17 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Submission;
 use crate::clock::Stopwatch;
 use crate::store::CarrierKey;
+
+/// What all links' carriers were given and have told, by the names of their links: a link that a
+/// reload starts anew knows what went over the old one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeenByLink(Arc<Mutex<HashMap<String, Arc<Seen>>>>);
 
 /// What one link's carrier was given and has told in the last minutes.
 #[derive(Debug)]
@@ -22,8 +28,18 @@ struct State {
     ended: VecDeque<(Duration, u64)>,
     /// Names whose final receipt has come.
     settled: Recent<CarrierKey>,
-    /// What final receipts without a name said.
-    nameless: Recent<CarrierKey>,
+    /// What final receipts without a name said, by the numbers that they are of.
+    nameless: HashMap<u64, Vec<(Duration, CarrierKey)>>,
+    said: VecDeque<(Duration, u64, CarrierKey)>,
+}
+
+/// What a final receipt without a name says; forgotten again unless the receipt gets stored.
+#[derive(Debug)]
+pub(super) struct Said {
+    seen: Arc<Seen>,
+    numbers: Vec<u64>,
+    digest: CarrierKey,
+    is_stored: bool,
 }
 
 /// What came last, at most [`SETTLED_MAX`] of it.
@@ -33,27 +49,39 @@ struct Recent<T> {
     order: VecDeque<(Duration, T)>,
 }
 
+impl SeenByLink {
+    /// Returns what is known of a link.
+    pub(super) fn of(&self, link: &str) -> Arc<Seen> {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(links.entry(link.to_owned()).or_insert_with(Seen::new))
+    }
+}
+
 impl Seen {
-    pub(super) fn new() -> Self {
-        Self { watch: Stopwatch::start(), state: Mutex::default() }
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { watch: Stopwatch::start(), state: Mutex::default() })
     }
 
-    /// Takes note that a hand-over to a number begins.
+    /// Takes note that a hand-over to a number begins. Its receipt may say the same as the last.
     pub(super) fn begin(&self, number: u64) {
         let mut state = self.lock();
         state.forget(self.watch.elapsed());
+        state.nameless.remove(&number);
         *state.numbers.entry(number).or_default() += 1;
     }
 
-    /// Takes note that a hand-over to a number has ended. Its answer, if there was one, is on its
-    /// way to the store; without one, its receipt is to be found by the number from now on.
-    pub(super) fn end(&self, number: u64, is_answered: bool) {
+    /// Takes note of how a hand-over to a number has ended. The names that the carrier gave it are
+    /// on their way to the store; without any, its receipt is to be found by the number from now
+    /// on, and so is that of another message if this one never got there.
+    pub(super) fn end(&self, number: u64, submission: &Submission) {
         let now = self.watch.elapsed();
         let mut state = self.lock();
-        if is_answered {
-            state.ended.push_back((now, number));
-        } else {
-            state.count_off(number);
+        match submission {
+            Submission::Accepted(_) => state.ended.push_back((now, number)),
+            Submission::Unknown(_)
+            | Submission::Rejected(_)
+            | Submission::LinkRefused(_)
+            | Submission::NotSent { .. } => state.count_off(number),
         }
     }
 
@@ -67,11 +95,27 @@ impl Seen {
         !overtakes && !names.iter().any(|name| state.settled.known.contains(name))
     }
 
-    /// Whether a receipt without a name comes again, by a digest of what it says.
-    pub(super) fn is_repeat(&self, said: CarrierKey) -> bool {
+    /// Takes note of what a final receipt without a name says of its numbers, by a digest; `None`
+    /// if it says so again, be it that the first is still being stored.
+    pub(super) fn say(self: &Arc<Self>, numbers: Vec<u64>, digest: CarrierKey) -> Option<Said> {
+        let now = self.watch.elapsed();
         let mut state = self.lock();
-        state.forget(self.watch.elapsed());
-        state.nameless.known.contains(&said)
+        state.forget(now);
+        let knows = |number| {
+            let said = state.nameless.get(number);
+            said.is_some_and(|said| said.iter().any(|(_, known)| *known == digest))
+        };
+        if numbers.iter().all(knows) {
+            return None;
+        }
+        for number in &numbers {
+            state.nameless.entry(*number).or_default().push((now, digest));
+            state.said.push_back((now, *number, digest));
+        }
+        while state.said.len() > SETTLED_MAX {
+            state.forget_oldest_said();
+        }
+        Some(Said { seen: Arc::clone(self), numbers, digest, is_stored: false })
     }
 
     /// Takes note that what these names are of has reached its final state.
@@ -81,12 +125,6 @@ impl Seen {
         for name in names {
             state.settled.put(now, *name);
         }
-    }
-
-    /// Takes note that a final receipt without a name has said this.
-    pub(super) fn settle_nameless(&self, said: CarrierKey) {
-        let now = self.watch.elapsed();
-        self.lock().nameless.put(now, said);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,7 +140,24 @@ impl State {
             self.ended.pop_front();
             self.count_off(number);
         }
-        self.nameless.forget(now, REPEATED_FOR);
+        while self.said.front().is_some_and(|(at, ..)| *at + REPEATED_FOR <= now) {
+            self.forget_oldest_said();
+        }
+    }
+
+    fn forget_oldest_said(&mut self) {
+        if let Some((at, number, digest)) = self.said.pop_front() {
+            self.unsay(number, |entry| *entry == (at, digest));
+        }
+    }
+
+    fn unsay(&mut self, number: u64, is_it: impl Fn(&(Duration, CarrierKey)) -> bool) {
+        if let Some(said) = self.nameless.get_mut(&number) {
+            said.retain(|entry| !is_it(entry));
+            if said.is_empty() {
+                self.nameless.remove(&number);
+            }
+        }
     }
 
     fn count_off(&mut self, number: u64) {
@@ -115,18 +170,31 @@ impl State {
     }
 }
 
+impl Said {
+    /// Takes note that the receipt is stored.
+    pub(super) fn stored(mut self) {
+        self.is_stored = true;
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        // The carrier brings again what could not be stored.
+        if !self.is_stored {
+            let mut state = self.seen.lock();
+            for number in &self.numbers {
+                state.unsay(*number, |(_, digest)| *digest == self.digest);
+            }
+        }
+    }
+}
+
 impl<T: Copy + Eq + Hash> Recent<T> {
     fn put(&mut self, now: Duration, entry: T) {
         if self.known.insert(entry) {
             self.order.push_back((now, entry));
         }
         if self.order.len() > SETTLED_MAX {
-            self.drop_oldest();
-        }
-    }
-
-    fn forget(&mut self, now: Duration, age: Duration) {
-        while self.order.front().is_some_and(|(at, _)| *at + age <= now) {
             self.drop_oldest();
         }
     }
@@ -157,6 +225,8 @@ const REPEATED_FOR: Duration = Duration::from_mins(2);
 
 #[cfg(test)]
 mod tests {
+    use engine::ErrorCode;
+
     use super::*;
 
     const NUMBER: u64 = 447_700_900_123;
@@ -166,7 +236,7 @@ mod tests {
         let seen = Seen::new();
         seen.begin(NUMBER);
         assert!(!seen.may_go_by_number(&[key("7")], NUMBER));
-        seen.end(NUMBER, true);
+        seen.end(NUMBER, &Submission::Accepted(Vec::new()));
         assert!(!seen.may_go_by_number(&[key("7")], NUMBER), "the answer is being stored");
         assert!(seen.may_go_by_number(&[], NUMBER), "there is nothing better");
         seen.lock().forget(Duration::from_hours(1));
@@ -174,11 +244,19 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_over_that_was_never_answered_is_found_by_its_number_at_once() {
-        let seen = Seen::new();
-        seen.begin(NUMBER);
-        seen.end(NUMBER, false);
-        assert!(seen.may_go_by_number(&[key("7")], NUMBER));
+    fn a_hand_over_that_has_no_name_keeps_no_receipt_from_its_number() {
+        let not_sent = Submission::NotSent { reason: "it is busy".to_owned(), retry_after: None };
+        for ended in [
+            Submission::Unknown(Vec::new()),
+            Submission::Rejected(ErrorCode::GENERAL),
+            Submission::LinkRefused("it has no credit".to_owned()),
+            not_sent,
+        ] {
+            let seen = Seen::new();
+            seen.begin(NUMBER);
+            seen.end(NUMBER, &ended);
+            assert!(seen.may_go_by_number(&[key("7")], NUMBER), "{ended:?}");
+        }
     }
 
     #[test]
@@ -192,12 +270,43 @@ mod tests {
     #[test]
     fn what_has_no_name_is_known_by_what_it_says_for_a_while() {
         let seen = Seen::new();
-        assert!(!seen.is_repeat(key("delivered at 9:00")));
-        seen.settle_nameless(key("delivered at 9:00"));
-        assert!(seen.is_repeat(key("delivered at 9:00")));
-        assert!(!seen.is_repeat(key("delivered at 9:01")));
+        let first = seen.say(vec![NUMBER], key("delivered at 9:00"));
+        assert!(seen.say(vec![NUMBER], key("delivered at 9:00")).is_none(), "it is being stored");
+        first.unwrap().stored();
+        assert!(seen.say(vec![NUMBER], key("delivered at 9:00")).is_none());
+        assert!(seen.say(vec![NUMBER], key("delivered at 9:01")).is_some());
         seen.lock().forget(seen.watch.elapsed() + REPEATED_FOR);
-        assert!(!seen.is_repeat(key("delivered at 9:00")));
+        assert!(seen.say(vec![NUMBER], key("delivered at 9:00")).is_some());
+    }
+
+    #[test]
+    fn what_could_not_be_stored_and_what_another_message_may_say_is_no_repeat() {
+        let seen = Seen::new();
+        let both = || vec![NUMBER, NUMBER + 1];
+        drop(seen.say(both(), key("delivered")));
+        seen.say(both(), key("delivered")).unwrap().stored();
+        assert!(seen.say(both(), key("delivered")).is_none());
+        seen.begin(NUMBER);
+        seen.say(both(), key("delivered")).unwrap().stored();
+        assert!(seen.say(both(), key("delivered")).is_none());
+    }
+
+    #[test]
+    fn only_so_much_of_what_was_said_is_kept() {
+        let seen = Seen::new();
+        for number in 0..=u64::try_from(SETTLED_MAX).unwrap() {
+            seen.say(vec![number], key("delivered")).unwrap().stored();
+        }
+        let state = seen.lock();
+        assert_eq!((state.said.len(), state.nameless.len()), (SETTLED_MAX, SETTLED_MAX));
+    }
+
+    #[test]
+    fn a_link_that_is_started_anew_knows_what_was_seen_before() {
+        let links = SeenByLink::default();
+        links.of("north").settle(&[key("7")]);
+        assert!(!links.of("north").may_go_by_number(&[key("7")], NUMBER));
+        assert!(links.of("south").may_go_by_number(&[key("7")], NUMBER));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl SmppLink {
             clock: context.clock.clone(),
             reports: context.reports.clone(),
             figures: context.metrics.link_figures(name),
-            names: Names::new(name, config.ids),
+            names: Names::new(name, config.ids, context.seen.of(name)),
             board: Board::new(name, context.clock.clone(), &submits),
             main: Handle::current(),
         });
@@ -147,8 +147,7 @@ impl SmppLink {
         self.shared.names.begin(dispatch.number);
         let submission = self.try_binds(&dispatch).await;
         self.claims().remove(&dispatch.attempt);
-        let is_answered = !matches!(submission, Submission::Unknown(_));
-        self.shared.names.end(dispatch.number, is_answered);
+        self.shared.names.end(dispatch.number, &submission);
         submission
     }
 

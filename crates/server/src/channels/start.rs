@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::gate::Gate;
 use super::http::HttpLink;
 use super::routing::Routing;
+use super::seen::SeenByLink;
 use super::sip::SipLink;
 use super::smpp::{SmppLink, SmppThread};
 use super::{Link, Reports, Ways};
@@ -29,6 +30,8 @@ pub struct LinkContext {
     pub voices: Arc<Voices>,
     /// How many last digits neighbouring numbers may differ in.
     pub prefix_drop_digits: u32,
+    /// What links' carriers were given and have told.
+    pub(crate) seen: SeenByLink,
 }
 
 /// Why a link cannot be started.

@@ -117,7 +117,9 @@ impl Switchboard {
         let removed = removed.filter(|name| !fresh.links.contains_key(*name));
         let removed = removed.map(str::to_owned).collect();
         let routing = routing(driver, &fresh, &gates);
-        driver.channels.replace(Ways { gates, routing, since: driver.clock.now() });
+        let is_same = started.is_empty() && gone.is_empty() && routing == ways.routing;
+        let since = if is_same { ways.since } else { driver.clock.now() };
+        driver.channels.replace(Ways { gates, routing, since });
         gone.into_iter().for_each(retire);
         for gate in started.into_iter().filter(|gate| gate.control() == Control::Draining) {
             retire(gate);
@@ -244,7 +246,8 @@ impl Switchboard {
         kept.await?;
         let gates: Vec<Arc<Gate>> = ways.gates.iter().map(Arc::clone).collect();
         let routing = routing(driver, &config, &gates);
-        driver.channels.replace(Ways { gates, routing, since: driver.clock.now() });
+        let since = if routing == ways.routing { ways.since } else { driver.clock.now() };
+        driver.channels.replace(Ways { gates, routing, since });
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ async fn receipts(
             tracing::warn!(link, %error, "a report cannot be stored");
             return busy();
         }
-        callbacks.settle(&report);
+        callbacks.settle(report);
     }
     taken(callbacks.answer())
 }

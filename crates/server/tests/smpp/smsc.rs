@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     ReceiptFirst(MessageState),
     /// The response after so many milliseconds.
     Late(u64),
+    /// The response once the story lets go of it.
+    Held,
 }
 
 /// How an SMSC writes its ids.
@@ -68,6 +70,8 @@ struct Shared {
 struct State {
     next: VecDeque<Answer>,
     connections: Vec<Connection>,
+    /// Responses that the story holds back.
+    held: Vec<(mpsc::UnboundedSender<Vec<u8>>, Vec<u8>)>,
     /// Deliveries that wait for their answer.
     delivered: HashMap<u32, oneshot::Sender<Status>>,
     sequence: u32,
@@ -104,6 +108,13 @@ impl Smsc {
     /// Answers the next submits so, and those after as usual.
     pub(crate) fn will_answer(&self, answers: &[Answer]) {
         self.state().next.extend(answers);
+    }
+
+    /// Sends the responses that were held back.
+    pub(crate) fn let_go(&self) {
+        for (out, response) in self.state().held.drain(..) {
+            let _ = out.send(response);
+        }
     }
 
     /// Takes one bind at a time from now on.
@@ -393,6 +404,7 @@ fn submit(
             drop(out.send(receipt));
             drop(out.send(response(Status::ROK)));
         }
+        Answer::Held => shared.state().held.push((out.clone(), response(Status::ROK))),
         Answer::Late(millis) => {
             let (out, response) = (out.clone(), response(Status::ROK));
             tokio::spawn(async move {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use countersign::store::{EarlierCall, NewsEvent, Postponement};
 use engine::{
     Amount, Call, Conversion, ErrorCode, Outcome, Progress, Receipt, ReceiptStatus, Subject,
-    SubmitOutcome, Timestamp, VerificationId,
+    SubmitOutcome, Timestamp, VerificationId, Workflow,
 };
 
-use crate::bench::{ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step};
+use crate::bench::{
+    ALICE, Bench, CODE, LEASE, NUMBER, attempt_of, attempts, step, verification_of,
+};
 
 pub(crate) async fn a_leased_send_is_claimed_once_until_the_lease_runs_out(mut bench: Bench) {
     let id = bench.start(ALICE, NUMBER).await;
@@ -139,6 +141,43 @@ pub(crate) async fn a_failed_send_hands_out_the_next_step(mut bench: Bench) {
     bench.pass(60);
     assert!(bench.claim_sends().await.is_empty());
     bench.verify(ALICE, id).await;
+}
+
+pub(crate) async fn what_no_link_took_is_claimed_again_once_all_later_steps_have_failed(
+    mut bench: Bench,
+) {
+    let mut start = bench.verification(ALICE, NUMBER);
+    start.new.policy.workflow = Workflow::preset(1, Duration::from_mins(1)).unwrap();
+    let id = verification_of(&bench.try_start(start).await.unwrap());
+    bench.postpone(step(id, 0), 0, bench.now.after(Duration::from_secs(70))).await;
+    bench.pass(60);
+    assert_eq!(attempts(&bench.wake().await.effects.sends), [step(id, 1)]);
+    bench.pass(10);
+    assert!(bench.claim_sends().await.is_empty(), "the next step has begun");
+    let rejected = SubmitOutcome::Rejected(ErrorCode::UNROUTABLE);
+    bench.submitted(step(id, 1), rejected).await;
+    bench.pass(5);
+    assert!(bench.claim_sends().await.is_empty(), "the last step has begun");
+    bench.submitted(step(id, 2), rejected).await;
+    assert_eq!(attempts(&bench.claim_sends().await), [step(id, 0)], "nothing else is left");
+    bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+    bench.pass(30);
+    assert!(bench.claim_sends().await.is_empty(), "it is sent once");
+}
+
+pub(crate) async fn what_no_link_took_is_not_sent_beside_a_later_step_that_arrived(
+    mut bench: Bench,
+) {
+    let id = bench.start(ALICE, NUMBER).await;
+    bench.postpone(step(id, 0), 0, bench.now.after(Duration::from_secs(70))).await;
+    bench.pass(60);
+    bench.wake().await;
+    bench.submitted(step(id, 1), SubmitOutcome::Accepted).await;
+    bench.receipt(step(id, 1), ReceiptStatus::Delivered).await;
+    for _ in 0..10 {
+        bench.pass(10);
+        assert!(bench.claim_sends().await.is_empty());
+    }
 }
 
 pub(crate) async fn what_was_withdrawn_is_never_claimed(mut bench: Bench) {

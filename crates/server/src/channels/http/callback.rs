@@ -1,11 +1,12 @@
 //! What aggregators send to a link's secret path: who may, and what it means.
 
 use std::fmt;
+use std::sync::Arc;
 
 use engine::{ErrorCode, Receipt, ReceiptStatus, SecretText};
 use serde_json::Value as Json;
 
-use super::super::seen::Seen;
+use super::super::seen::{Said, Seen};
 use super::answer::word;
 use crate::config::{InboundRules, ReportRules};
 use crate::directory::ServerSecrets;
@@ -48,7 +49,7 @@ pub struct Callbacks {
     link: String,
     reports: ReportRules,
     inbound: Option<InboundRules>,
-    seen: Seen,
+    seen: Arc<Seen>,
 }
 
 /// What came: the parameters of the query, then those of the body.
@@ -61,7 +62,7 @@ pub struct Callback {
 }
 
 /// A report that was understood.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub struct Report {
     /// The names that its message may have, the best first; none if it comes again.
     pub keys: Vec<CarrierKey>,
@@ -69,8 +70,8 @@ pub struct Report {
     pub receipt: Receipt,
     /// Those of its names that are of its message alone.
     own: Vec<CarrierKey>,
-    /// Where it has none of its own, a digest of all of it.
-    said: Option<CarrierKey>,
+    /// Where it is final and has none of its own, what it says.
+    said: Option<Said>,
 }
 
 impl fmt::Debug for Callback {
@@ -126,8 +127,13 @@ impl Callback {
 }
 
 impl Callbacks {
-    pub(super) fn new(link: &str, reports: ReportRules, inbound: Option<InboundRules>) -> Self {
-        Self { link: link.to_owned(), reports, inbound, seen: Seen::new() }
+    pub(super) fn new(
+        link: &str,
+        reports: ReportRules,
+        inbound: Option<InboundRules>,
+        seen: Arc<Seen>,
+    ) -> Self {
+        Self { link: link.to_owned(), reports, inbound, seen }
     }
 
     /// What the link was given and has told in the last minutes.
@@ -135,14 +141,14 @@ impl Callbacks {
         &self.seen
     }
 
-    /// Takes note that a report is stored.
-    pub fn settle(&self, report: &Report) {
+    /// Takes note that a report is stored; one that is dropped instead may come again.
+    pub fn settle(&self, report: Report) {
         if !report.receipt.status.is_final() {
             return;
         }
         self.seen.settle(&report.own);
         if let Some(said) = report.said {
-            self.seen.settle_nameless(said);
+            said.stored();
         }
     }
 
@@ -203,7 +209,6 @@ impl Callbacks {
         // comes before the answer waits under its first name.
         let names = [field(&rules.own_id), field(&rules.id)];
         let own: Vec<CarrierKey> = names.iter().flatten().map(|id| self.key(id)).collect();
-        let said = own.is_empty().then(|| self.key(&format!("said:{}", callback.said(item))));
         let state = field(&rules.state)?;
         let otherwise = rules.otherwise.unwrap_or(ReceiptStatus::Unknown);
         let status = rules.states.get(&state).copied().unwrap_or(otherwise);
@@ -217,9 +222,15 @@ impl Callbacks {
             return None;
         }
         let mut keys = own.clone();
-        let is_repeat = said.is_some_and(|said| self.seen.is_repeat(said));
+        let mut said = None;
+        if let Some(digits) = number.filter(|_| own.is_empty() && status.is_final()) {
+            let digest = self.key(&format!("said:{}", callback.said(item)));
+            said = self.seen.say(vec![digits], digest);
+            if said.is_none() {
+                return Some(Report { keys, receipt: Receipt { status, error }, own, said });
+            }
+        }
         if let Some(digits) = number
-            && !is_repeat
             && self.seen.may_go_by_number(&own, digits)
         {
             keys.push(self.key(&number_id(digits, secrets)));
@@ -270,6 +281,7 @@ mod tests {
                 ..ReportRules::default()
             },
             None,
+            Seen::new(),
         )
     }
 
@@ -306,7 +318,7 @@ mod tests {
             states: [("ok".to_owned(), ReceiptStatus::Delivered)].into(),
             ..ReportRules::default()
         };
-        let (callbacks, secrets) = (Callbacks::new("one", rules, None), secrets());
+        let (callbacks, secrets) = (Callbacks::new("one", rules, None, Seen::new()), secrets());
         let report = |query: &str| {
             let callback = Callback::read(query, None, b"");
             callbacks.reports(&callback, &secrets).pop().unwrap()
@@ -314,7 +326,7 @@ mod tests {
         let by_number = CarrierKey::of("one", &number_id(447_700_900_123, &secrets));
         let named = report("id=7&to=%2B447700900123&state=ok");
         assert_eq!(named.keys, [CarrierKey::of("one", "7"), by_number]);
-        callbacks.settle(&named);
+        callbacks.settle(named);
         let again = report("id=7&to=447700900123&state=ok");
         assert_eq!(again.keys, [CarrierKey::of("one", "7")], "it comes again");
         callbacks.seen().begin(447_700_900_123);
@@ -323,16 +335,22 @@ mod tests {
 
         let nameless = report("to=00447700900123&state=ok&at=9:00");
         assert_eq!(nameless.keys, [by_number]);
-        callbacks.settle(&nameless);
+        callbacks.settle(nameless);
         assert_eq!(report("to=00447700900123&state=ok&at=9:00").keys, [], "it comes again");
         assert_eq!(report("to=00447700900123&state=ok&at=9:01").keys, [by_number]);
+        callbacks.seen().begin(447_700_900_123);
+        let next = report("to=00447700900123&state=ok&at=9:00");
+        assert_eq!(next.keys, [by_number], "it is of the second message");
+        drop(next);
+        let again = report("to=00447700900123&state=ok&at=9:00");
+        assert_eq!(again.keys, [by_number], "it could not be stored");
     }
 
     #[test]
     fn rubbish_is_no_report() {
         for body in ["", "{", "[]", "{\"results\":5}", "\u{0}\u{1}", "own=&own=x"] {
             let callback = Callback::read("%ff=%", None, body.as_bytes());
-            assert_eq!(callbacks().reports(&callback, &secrets()), [], "{body}");
+            assert!(callbacks().reports(&callback, &secrets()).is_empty(), "{body}");
         }
     }
 }

@@ -140,7 +140,7 @@ impl Message<'_> {
             Slot::User => config.user.clone(),
             Slot::Password => requests.password.to_string(),
             Slot::ValiditySeconds => seconds.to_string(),
-            Slot::ValidityMinutes => (seconds / 60).max(1).to_string(),
+            Slot::ValidityMinutes => minutes(seconds, shortest).to_string(),
             Slot::ValidityMillis => seconds.saturating_mul(1000).to_string(),
             Slot::Secret(name) => {
                 requests.secrets.get(name).map(|secret| secret.to_string()).unwrap_or_default()
@@ -203,4 +203,20 @@ fn path_escaped(text: &str) -> String {
     text.bytes().map(escape).collect()
 }
 
+/// Whole minutes: no longer than so many seconds, unless that were less than the carrier allows.
+fn minutes(seconds: u64, shortest: u64) -> u64 {
+    (seconds / 60).max(shortest.div_ceil(60))
+}
+
 const OURSELVES: &str = concat!("Countersign/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_are_rounded_down_but_not_below_what_the_carrier_allows() {
+        let told = [(300, 1), (299, 1), (59, 1), (90, 90), (119, 90), (180, 90)];
+        assert_eq!(told.map(|(seconds, min)| minutes(seconds, min)), [5, 4, 1, 2, 2, 3]);
+    }
+}

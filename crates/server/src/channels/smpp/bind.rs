@@ -27,8 +27,8 @@ pub(super) struct Bind {
     /// The time of all its sessions, so that the pace it has found outlives each.
     watch: Stopwatch,
     pace: Pace,
-    /// How often in a row the SMSC has declined the bind for another reason than its credentials.
-    declined: u32,
+    /// What each host has declined since it last took the bind.
+    declined: Vec<Declined>,
 }
 
 /// How a try to work ended.
@@ -37,7 +37,7 @@ enum Tried {
     Finished,
     /// There was a bind, and it was lost.
     Lost,
-    /// Only the operator can help, as far as can be told.
+    /// To ask again soon would do harm.
     Refused,
     /// Nothing came of it.
     Failed,
@@ -53,7 +53,8 @@ impl Bind {
     ) -> Self {
         let pace = Pace::new(shared.config.pdus_per_s);
         let watch = Stopwatch::start();
-        Self { shared, index, kind, queue, closing, watch, pace, declined: 0 }
+        let declined = vec![Declined::default(); shared.config.hosts.len()];
+        Self { shared, index, kind, queue, closing, watch, pace, declined }
     }
 
     /// Works until the link is closed.
@@ -85,11 +86,11 @@ impl Bind {
     async fn try_hosts(&mut self) -> Tried {
         let shared = Arc::clone(&self.shared);
         let mut tried = Tried::Failed;
-        for host in &shared.config.hosts {
+        for (place, host) in shared.config.hosts.iter().enumerate() {
             if *self.closing.borrow() {
                 return Tried::Finished;
             }
-            match self.try_host(host).await {
+            match self.try_host(place, host).await {
                 Tried::Failed => {}
                 Tried::Refused => tried = Tried::Refused,
                 done @ (Tried::Lost | Tried::Finished) => return done,
@@ -98,7 +99,7 @@ impl Bind {
         tried
     }
 
-    async fn try_host(&mut self, host: &SmscAddress) -> Tried {
+    async fn try_host(&mut self, place: usize, host: &SmscAddress) -> Tried {
         let shared = Arc::clone(&self.shared);
         let mut closing = self.closing.clone();
         let connecting = shared.connector.connect(host);
@@ -140,18 +141,18 @@ impl Bind {
             }
             CloseReason::LinkClosed => (ErrorKind::Unreachable, "the connection was lost"),
         };
-        if done.was_bound {
-            self.declined = 0;
-        }
-        let is_refused = matches!(done.reason, CloseReason::BindRefused(status)
-            if is_for_operator(status, &mut self.declined));
-        let standing = if is_refused { Standing::Refused } else { Standing::Down };
+        let CloseReason::BindRefused(status) = done.reason else {
+            if let Some(declined) = self.declined.get_mut(place).filter(|_| done.was_bound) {
+                *declined = Declined::default();
+            }
+            shared.board.note_error(self.index, Standing::Down, kind, error.to_owned());
+            return if done.was_bound { Tried::Lost } else { Tried::Failed };
+        };
+        let declined = self.declined.get_mut(place);
+        let refusal = declined.map(|declined| declined.note(status)).unwrap_or_default();
+        let standing = if refusal.is_for_operator { Standing::Refused } else { Standing::Down };
         shared.board.note_error(self.index, standing, kind, error.to_owned());
-        match (is_refused, done.was_bound) {
-            (true, _) => Tried::Refused,
-            (false, true) => Tried::Lost,
-            (false, false) => Tried::Failed,
-        }
+        if refusal.is_harmful { Tried::Refused } else { Tried::Failed }
     }
 
     fn session_config(&self) -> SessionConfig {
@@ -210,16 +211,36 @@ impl Bind {
     }
 }
 
-/// Whether a bind is refused until the operator has changed something, as far as can be told, after
-/// so many that were `declined` in a row. What is not said of the credentials may be over in a
-/// moment: that there is such a bind already, or that it failed, is said where a reload has
-/// replaced a connection, or where one has died unnoticed.
-fn is_for_operator(status: Status, declined: &mut u32) -> bool {
-    if [Status::RINVPASWD, Status::RINVSYSID].contains(&status) {
-        return true;
+/// How often in a row one host has declined the bind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Declined {
+    /// For whatever reason.
+    all: u32,
+    /// With a status that may stand for wrong credentials.
+    failed: u32,
+}
+
+/// What a declined bind means.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Refusal {
+    /// Whether only the operator can help, as far as can be told.
+    is_for_operator: bool,
+    /// Whether to ask again soon may lock the account out.
+    is_harmful: bool,
+}
+
+impl Declined {
+    /// Takes note of a status. What is not said of the credentials may be over in a moment: that
+    /// there is such a bind already, or that it failed, is said where a reload has replaced a
+    /// connection, or where one has died unnoticed. So however long it lasts, the SMSC is asked as
+    /// often as one that is down: a longer pause would outlive the codes that wait.
+    fn note(&mut self, status: Status) -> Refusal {
+        self.all = self.all.saturating_add(1);
+        self.failed = if status == Status::RBINDFAIL { self.failed.saturating_add(1) } else { 0 };
+        let is_of_credentials = [Status::RINVPASWD, Status::RINVSYSID].contains(&status);
+        let is_harmful = is_of_credentials || self.failed >= FAILED_MAX;
+        Refusal { is_for_operator: is_harmful || self.all >= DECLINED_MAX, is_harmful }
     }
-    *declined = declined.saturating_add(1);
-    *declined >= DECLINED_MAX
 }
 
 /// The pauses between two tries, which double.
@@ -229,8 +250,12 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Many SMSCs lock an account out after a few wrong passwords.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
-/// What an SMSC has declined so often in a row, over some three minutes, is for the operator, too.
+/// What a host has declined so often in a row, over one to two minutes, is for the operator, too.
 const DECLINED_MAX: u32 = 8;
+
+/// Some SMSCs say no more than that the bind has failed where the password is wrong. A choice:
+/// fewer than lock an account out anywhere.
+const FAILED_MAX: u32 = 3;
 
 /// Deliveries that may wait for the store, on each bind; above it the SMSC is told to repeat.
 /// A choice: two of the store's batches, and some hundred KB at most.
@@ -241,14 +266,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_credentials_are_for_the_operator_at_once_and_other_refusals_if_they_persist() {
+    fn only_what_may_be_said_of_the_credentials_is_asked_for_seldom() {
+        let told = |statuses: &[Status]| {
+            let mut declined = Declined::default();
+            let refusals = statuses.iter().map(|status| declined.note(*status));
+            let last = refusals.last().unwrap();
+            (last.is_for_operator, last.is_harmful)
+        };
         for status in [Status::RINVPASWD, Status::RINVSYSID] {
-            assert!(is_for_operator(status, &mut 0), "{status}");
+            assert_eq!(told(&[status]), (true, true), "{status}");
         }
-        for status in [Status::RBINDFAIL, Status::RALYBND, Status::RINVSYSTYP, Status::RSYSERR] {
-            let mut declined = 0;
-            let told = (1..=DECLINED_MAX).map(|_| is_for_operator(status, &mut declined));
-            assert_eq!(told.filter(|told| *told).count(), 1, "{status}: the last one only");
+        for status in [Status::RALYBND, Status::RINVSYSTYP, Status::RSYSERR] {
+            assert_eq!(told(&[status; 7]), (false, false), "{status}");
+            assert_eq!(told(&[status; 8]), (true, false), "{status}");
+            assert_eq!(told(&[status; 99]), (true, false), "{status}: as often as before");
         }
+        assert_eq!(told(&[Status::RBINDFAIL; 2]), (false, false));
+        assert_eq!(told(&[Status::RBINDFAIL; 3]), (true, true));
+        let between = [Status::RBINDFAIL, Status::RBINDFAIL, Status::RALYBND, Status::RBINDFAIL];
+        assert_eq!(told(&between), (false, false), "not in a row");
     }
 }

@@ -49,12 +49,13 @@ async fn store(shared: &Shared, message: &ShortMessage) -> Status {
         return inbound::store(shared, &driver, message).await;
     };
     let pseudonyms = &driver.directories.secrets().pseudonyms;
-    let names = shared.names.of_receipt(&told, message, pseudonyms);
     let receipt = outcome::receipt(&told);
+    let is_final = receipt.status.is_final();
+    let names = shared.names.of_receipt(&told, message, pseudonyms, is_final);
     match driver.handle_carrier_receipt(&shared.name, names.keys.clone(), receipt).await {
         Ok(()) => {
-            if receipt.status.is_final() {
-                shared.names.settle(&names);
+            if is_final {
+                shared.names.settle(names);
             }
             Status::ROK
         }

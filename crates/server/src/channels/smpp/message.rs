@@ -80,7 +80,6 @@ fn address(TonNpi { ton, npi }: TonNpi, text: String) -> Address {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use engine::wording::Alphabet;
@@ -88,9 +87,7 @@ mod tests {
 
     use super::*;
     use crate::channels::Timing;
-    use crate::clock::Stopwatch;
     use crate::config::{BindMode, NumberingPlans};
-    use crate::telemetry::Metrics;
 
     #[test]
     fn a_sender_is_marked_by_its_kind_and_a_recipient_is_a_number() {
@@ -171,11 +168,7 @@ mod tests {
             text: SecretText::concat(&[text]),
             spoken: None,
             expires_at: Timestamp::from_millis(1_000_000),
-            timing: Timing {
-                started: Stopwatch::start(),
-                waited: Duration::ZERO,
-                metrics: Arc::new(Metrics::new()),
-            },
+            timing: Timing::begin(Duration::ZERO),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! By which names a carrier's receipts are matched to attempts.
 
+use std::sync::Arc;
+
 use smpp::{DeliveryReceipt, MessageIdForm, ShortMessage, correlation_candidates, tag};
 
-use crate::channels::seen::Seen;
+use crate::channels::Submission;
+use crate::channels::seen::{Said, Seen};
 use crate::seal::PseudonymKey;
 use crate::store::CarrierKey;
 
@@ -10,7 +13,7 @@ use crate::store::CarrierKey;
 pub(super) struct Names {
     link: String,
     ids: Option<MessageIdForm>,
-    seen: Seen,
+    seen: Arc<Seen>,
 }
 
 /// A receipt's names.
@@ -19,13 +22,13 @@ pub(super) struct ReceiptNames {
     pub(super) keys: Vec<CarrierKey>,
     /// Those of them that are of its subject alone.
     own: Vec<CarrierKey>,
-    /// Where it has none of its own, what it says.
-    said: Option<CarrierKey>,
+    /// Where it is final and has none of its own, what it says.
+    said: Option<Said>,
 }
 
 impl Names {
-    pub(super) fn new(link: &str, ids: Option<MessageIdForm>) -> Self {
-        Self { link: link.to_owned(), ids, seen: Seen::new() }
+    pub(super) fn new(link: &str, ids: Option<MessageIdForm>, seen: Arc<Seen>) -> Self {
+        Self { link: link.to_owned(), ids, seen }
     }
 
     /// The name of a part by the id of its response; `None` if that says nothing.
@@ -46,17 +49,22 @@ impl Names {
         told: &DeliveryReceipt,
         message: &ShortMessage,
         pseudonyms: &PseudonymKey,
+        is_final: bool,
     ) -> ReceiptNames {
         let ids = self.ids.map(|form| correlation_candidates(form, told)).unwrap_or_default();
         let own: Vec<CarrierKey> = ids.iter().map(|id| CarrierKey::of(&self.link, id)).collect();
-        let said = own.is_empty().then(|| self.said(message));
-        if said.is_some_and(|said| self.seen.is_repeat(said)) {
-            return ReceiptNames { keys: Vec::new(), own, said };
-        }
         let mut keys = own.clone();
         // A receipt comes from whom the message was for; some SMSCs leave it the other way round.
-        for address in [&message.source, &message.destination] {
-            let Some(number) = number(&address.text) else { continue };
+        let addresses = [&message.source, &message.destination];
+        let numbers: Vec<u64> = addresses.iter().filter_map(|a| number(&a.text)).collect();
+        let mut said = None;
+        if own.is_empty() && is_final {
+            said = self.seen.say(numbers.clone(), self.said(message));
+            if said.is_none() {
+                return ReceiptNames { keys, own, said };
+            }
+        }
+        for number in numbers {
             if self.seen.may_go_by_number(&own, number) {
                 keys.push(self.of_number(pseudonyms, number));
             }
@@ -65,10 +73,10 @@ impl Names {
     }
 
     /// Takes note that the subject of a receipt has reached its final state.
-    pub(super) fn settle(&self, names: &ReceiptNames) {
+    pub(super) fn settle(&self, names: ReceiptNames) {
         self.seen.settle(&names.own);
         if let Some(said) = names.said {
-            self.seen.settle_nameless(said);
+            said.stored();
         }
     }
 
@@ -78,8 +86,8 @@ impl Names {
     }
 
     /// Takes note that a submit to a number has ended.
-    pub(super) fn end(&self, number: u64, is_answered: bool) {
-        self.seen.end(number, is_answered);
+    pub(super) fn end(&self, number: u64, submission: &Submission) {
+        self.seen.end(number, submission);
     }
 
     /// A digest of what a receipt says: its text holds when the message was sent and arrived.
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_known_by_its_id_and_else_by_its_number() {
-        let names = Names::new("north", Some(MessageIdForm::Same));
+        let names = Names::new("north", Some(MessageIdForm::Same), Seen::new());
         let keys = keys(&names, "00ab", &from("+447700900123"));
         let by_number = names.of_number(&pseudonyms(), NUMBER);
         assert_eq!(keys, [names.of_id("AB").unwrap(), by_number]);
@@ -120,12 +128,12 @@ mod tests {
 
     #[test]
     fn where_ids_are_worth_nothing_only_the_number_counts_and_a_repeat_has_no_name() {
-        let names = Names::new("north", None);
+        let names = Names::new("north", None, Seen::new());
         assert_eq!(names.of_id("7"), None);
         let message = from("447700900123");
-        let first = names.of_receipt(&told("7"), &message, &pseudonyms());
+        let first = names.of_receipt(&told("7"), &message, &pseudonyms(), true);
         assert_eq!(first.keys, [names.of_number(&pseudonyms(), NUMBER)]);
-        names.settle(&first);
+        names.settle(first);
         assert_eq!(keys(&names, "7", &message), []);
         let later =
             ShortMessage { short_message: b"done date:2611250902".as_slice().into(), ..message };
@@ -134,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_receipt_that_comes_again_in_another_base_clears_up_no_other_message_to_the_number() {
-        let names = Names::new("north", Some(MessageIdForm::RespHexReceiptDec));
-        names.settle(&names.of_receipt(&told("31"), &from("447700900123"), &pseudonyms()));
+        let names = Names::new("north", Some(MessageIdForm::RespHexReceiptDec), Seen::new());
+        names.settle(names.of_receipt(&told("31"), &from("447700900123"), &pseudonyms(), true));
         let keys = keys(&names, "31", &from("447700900123"));
         assert_eq!(keys, [names.of_id("1F").unwrap()]);
     }
 
     fn keys(names: &Names, id: &str, message: &ShortMessage) -> Vec<CarrierKey> {
-        names.of_receipt(&told(id), message, &pseudonyms()).keys
+        names.of_receipt(&told(id), message, &pseudonyms(), true).keys
     }
 
     fn told(id: &str) -> DeliveryReceipt {

@@ -20,7 +20,8 @@ pub(super) struct LinkView {
     name: String,
     /// What kind of link it is: `smpp`, `http`, `sip` or `sandbox`.
     kind: &'static str,
-    /// Whether it works: `up`, `connecting`, `down`, or `refused` if its credentials are.
+    /// Whether it works: `up`, `connecting`, `down`, or `refused` if the carrier
+    /// refuses its credentials, or the connection again and again.
     standing: &'static str,
     /// Since when.
     since: String,

@@ -344,6 +344,11 @@ impl Timers {
         self.send_due.contains_key(&attempt)
     }
 
+    /// Returns when an attempt that waits is due.
+    pub(super) fn send_due(&self, attempt: AttemptId) -> Option<Timestamp> {
+        self.send_due.get(&attempt).copied()
+    }
+
     /// Lists sends that are due, at most `limit`.
     pub(super) fn due_sends(&self, now: Timestamp, limit: usize) -> Vec<AttemptId> {
         let due = self.sends.iter().take_while(|(at, _)| *at <= now).take(limit);

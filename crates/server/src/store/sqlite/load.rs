@@ -1,7 +1,7 @@
 //! Reads machines back from their rows, and proves that they are in a legal state.
 
 use engine::{
-    AccountId, AttemptId, Code, Message, MessageId, MessageStatus, SecretText, Verification,
+    AccountId, AttemptId, Code, Message, MessageId, MessageStatus, Need, SecretText, Verification,
     VerificationId,
 };
 use rusqlite::OptionalExtension as _;
@@ -52,9 +52,9 @@ impl LoadedMessage {
     }
 }
 
-/// What a link needs to send an attempt of a verification; `None` once it has ended, the number
-/// has been erased, or a receipt has told that the carrier has it, though whoever handed it over
-/// may have died before it could say so.
+/// What a link needs to send an attempt of a verification; `None` while a later step may make it
+/// needless, and once it has ended, the number has been erased, or a receipt has told that the
+/// carrier has it, though whoever handed it over may have died before it could say so.
 pub(super) fn send_of_verification(
     loaded: &LoadedVerification,
     attempt: AttemptId,
@@ -62,7 +62,7 @@ pub(super) fn send_of_verification(
     let record = loaded.machine.record();
     let expires_at = record.created_at.after(record.policy.lifetime);
     let sent = record.attempts.get(usize::from(attempt.step))?;
-    if !loaded.machine.is_wanted(attempt.step) {
+    if loaded.machine.need(attempt.step) != Need::Now {
         return None;
     }
     Some(SendJob {

@@ -1,7 +1,7 @@
 //! The operations on verifications and messages: load, take a turn, write it down.
 
 use engine::{
-    AccountId, Admitted, Amount, Conversion, Facts, Limits, Machine as _, Message, MessageId,
+    AccountId, Admitted, Amount, Conversion, Facts, Limits, Machine as _, Message, MessageId, Need,
     NewMessage, Notice, Output, Refusal, Subject, Turn, Verification, VerificationId,
     VerificationRecord, VerificationState,
 };
@@ -281,11 +281,19 @@ pub(super) fn turn_verification<R>(
 ) -> Result<(R, Effects), StoreError> {
     let LoadedVerification { machine, number, number_key, details } = loaded;
     let before = machine.record().clone();
+    let superseded: Vec<u8> = (0..)
+        .zip(&before.attempts)
+        .map(|(step, _)| step)
+        .filter(|step| machine.need(*step) == Need::Perhaps)
+        .collect();
     let woke_at = machine.poll_timeout();
     let (turn, reply) = Turn::take(machine, call);
     let record = turn.machine.record();
     if *record == before {
         return Ok((reply, Effects::default()));
+    }
+    for step in superseded.into_iter().filter(|step| turn.machine.need(*step) == Need::Now) {
+        outbox::take_up_again(tx, &turn.machine, step);
     }
     let id = record.id;
     let account = record.account;

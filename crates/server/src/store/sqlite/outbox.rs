@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{AttemptId, PassedOver, Subject, Timestamp};
+use engine::{AttemptId, Need, PassedOver, Subject, Timestamp, Verification};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::rows::{from_json, signed, subject_to_blob, to_json};
@@ -31,6 +31,20 @@ pub(super) fn remove(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<(), StoreErr
     )?;
     tx.caches.timers.set_send(attempt, None);
     Ok(())
+}
+
+/// Has an attempt looked at again at once if its claim has put it off until the end, because a later
+/// step may have brought the code.
+pub(super) fn take_up_again(tx: &mut Tx<'_>, machine: &Verification, step: u8) {
+    let attempt = AttemptId { subject: Subject::Verification(machine.record().id), step };
+    if tx.caches.timers.send_due(attempt) == Some(expiry(machine)) {
+        tx.caches.timers.set_send(attempt, Some(tx.now));
+    }
+}
+
+fn expiry(machine: &Verification) -> Timestamp {
+    let record = machine.record();
+    record.created_at.after(record.policy.lifetime)
 }
 
 /// Puts an attempt that was not sent back, unless it was withdrawn meanwhile.
@@ -65,11 +79,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
     let mut jobs = Vec::new();
     for attempt in tx.caches.timers.due_sends(claim.now, claim.limit) {
         match load(tx, attempt) {
-            Ok(Some(job)) => {
+            Ok(Due::Now(job)) => {
                 push_back(tx, attempt, claim.lease.until)?;
-                jobs.push(job);
+                jobs.push(*job);
             }
-            Ok(None) => remove(tx, attempt)?,
+            // Its row stays as it is: after a restart it is looked at once more than needed.
+            Ok(Due::Perhaps { until }) => {
+                let look_at = until.max(claim.now.after(OVERDUE_LOOK));
+                tx.caches.timers.set_send(attempt, Some(look_at));
+            }
+            Ok(Due::Never) => remove(tx, attempt)?,
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(%error, "cannot send an attempt; it rests until the next start");
                 tx.caches.timers.set_send(attempt, None);
@@ -80,18 +99,32 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: Claim) -> Result<Vec<SendJob>, Store
     Ok(jobs)
 }
 
-/// Returns what a link needs to send an attempt; `None` if nobody needs it any more.
-fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Option<SendJob>, StoreError> {
+/// What is to be done with an attempt whose time has come.
+enum Due {
+    /// A link is to have it.
+    Now(Box<SendJob>),
+    /// Its next step has begun, and may fail until then.
+    Perhaps { until: Timestamp },
+    /// Nobody needs it any more.
+    Never,
+}
+
+fn load(tx: &Tx<'_>, attempt: AttemptId) -> Result<Due, StoreError> {
     let (tries, passed_over) = earlier_tries(tx, attempt)?;
     let job = match attempt.subject {
         Subject::Verification(id) => {
-            load_verification(tx, id)?.and_then(|loaded| send_of_verification(&loaded, attempt))
+            let Some(loaded) = load_verification(tx, id)? else { return Ok(Due::Never) };
+            if loaded.machine.need(attempt.step) == Need::Perhaps {
+                return Ok(Due::Perhaps { until: expiry(&loaded.machine) });
+            }
+            send_of_verification(&loaded, attempt)
         }
         Subject::Message(id) => {
             load_message(tx, id)?.and_then(|loaded| send_of_message(&loaded, attempt))
         }
     };
-    Ok(job.map(|job| SendJob { tries, passed_over, ..job }))
+    let Some(job) = job else { return Ok(Due::Never) };
+    Ok(Due::Now(Box::new(SendJob { tries, passed_over, ..job })))
 }
 
 /// Frees what the last process had leased: there is only one at a time.
@@ -131,3 +164,6 @@ fn earlier_tries(tx: &Tx<'_>, attempt: AttemptId) -> Result<(u32, Vec<PassedOver
 
 /// How long a node has to send what a timer set off before others may take it up.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
+
+/// How often an attempt is looked at whose verification is about to end and has not yet.
+const OVERDUE_LOOK: Duration = Duration::from_secs(5);
