@@ -1,6 +1,8 @@
 //! Calls over trunks that are others' programs.
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Locale;
@@ -83,7 +85,10 @@ async fn each_refusal_of_a_phone_has_its_error_code() {
     let id = start(&server, 7, "en-us").await;
     until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
     let attempt = story(&server, &id).await["attempts"][0].clone();
-    assert_eq!((&attempt["error"], &attempt["call"]), (&json!(3), &Value::Null));
+    assert_eq!(attempt["error"], 3);
+    let call = &attempt["call"];
+    assert_eq!((&call["cause"], &call["status"]), (&json!("invalid_number"), &json!(404)));
+    assert!(!call["ended_at"].is_null(), "{call}");
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
 }
 
@@ -167,7 +172,72 @@ async fn a_phone_that_rang_is_not_called_again_by_the_next_trunk() {
     let attempt = story(&server, &id).await["attempts"][0].clone();
     assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
-    assert!(second.recv(&mut [0; 1]).is_err(), "something came to the second");
+    // The workflow's next step calls again, over either of them.
+    let call_id = format!("{id}-0");
+    let mut datagram = [0; 4096];
+    while let Ok(length) = second.recv(&mut datagram) {
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        assert!(!text.contains(&call_id), "it was called again: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_answered_without_a_codec_is_not_called_again_by_the_next_trunk() {
+    let (peer, port) = sipp("other_codec", &[]);
+    let (_phone, second_port) = sipp_echo(&[]);
+    let costs = "costs = ['voice:=0.10']\nbilling = 'call'";
+    let server = Stage::new(&[("first", port, costs), ("second", second_port, "")]).start().await;
+    let id = start(&server, 3, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!((&call["cause"], &call["status"]), (&json!("no_codec"), &json!(200)));
+    until(&server, &id, |story| story["attempts"].as_array().unwrap().len() == 2).await;
+    let attempt = story(&server, &id).await["attempts"][0].clone();
+    assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
+    assert_eq!(attempt["cost"], "0.10000000", "it was answered");
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_got_no_phone_is_not_asked_again_when_its_attempt_comes_back() {
+    let (stalled, mute) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
+    let (stalled, mute) = (stalled.unwrap(), mute.unwrap());
+    let ports = [&stalled, &mute].map(|socket| socket.local_addr().unwrap().port());
+    let trunks = [("stalled", ports[0], "post_dial_wait_s = 4"), ("mute", ports[1], "")];
+    let calls = |socket: UdpSocket, answers: bool| {
+        let branches = Arc::new(Mutex::new(BTreeSet::new()));
+        let kept = Arc::clone(&branches);
+        std::thread::spawn(move || take_calls(&socket, answers, &kept));
+        move || branches.lock().unwrap().len()
+    };
+    let (of_stalled, of_mute) = (calls(stalled, true), calls(mute, false));
+    let server = Stage::new(&trunks).start().await;
+    start(&server, 7, "en-us").await;
+    // The mute one sends the attempt back, and it is offered to both again.
+    let begun = now();
+    while of_mute() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(of_stalled(), 1, "a phone may have rung twice");
+}
+
+/// Takes calls and gets them nowhere; keeps which there were.
+fn take_calls(socket: &UdpSocket, answers: bool, branches: &Mutex<BTreeSet<String>>) {
+    let mut datagram = [0; 4096];
+    while let Ok((length, from)) = socket.recv_from(&mut datagram) {
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        if !text.starts_with("INVITE") {
+            continue;
+        }
+        let head = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+        branches.lock().unwrap().insert(head("Via:").to_owned());
+        if !answers {
+            continue;
+        }
+        let names = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(head).join("\r\n");
+        let trying = format!("SIP/2.0 100 Trying\r\n{names}\r\nContent-Length: 0\r\n\r\n");
+        socket.send_to(trying.as_bytes(), from).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,7 +195,7 @@ async fn a_trunk_that_never_lets_us_in_is_asked_twice_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_answer_to_a_401_is_let_in_and_a_wrong_one_is_not() {
     for (password, outcome) in
-        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::TrunkRefused)]
+        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::CredentialsRefused)]
     {
         let (record, _) = place_with("verify", &[], speech(1), |config| {
             config.credentials = Some(secret(password));
