@@ -8,6 +8,7 @@ use std::time::Duration;
 use engine::Locale;
 use reqwest::Method;
 use serde_json::{Value, json};
+use voice::g711::Codec;
 
 use crate::listener::Listener;
 use crate::stage::{Peer, baresip, now, recording, sipp, sipp_echo};
@@ -37,7 +38,7 @@ async fn a_phone_is_told_the_code_that_verifies_its_number() {
     assert_eq!(call["call_id"], format!("{id}-0"));
 
     let heard = heard_by(&phone).await;
-    let digits = Listener::hear_in(Locale::EnUs, heard).await;
+    let digits = Listener::hear_in(Locale::EnUs, Codec::Pcmu, heard).await;
     assert_eq!(digits.len(), 8, "{digits}");
     assert_eq!(digits[..4], digits[4..], "the second reading is the first");
     assert_eq!(check(&server, &id, &digits[..4]).await, 204);
@@ -47,6 +48,21 @@ async fn a_phone_is_told_the_code_that_verifies_its_number() {
     assert!(shown.contains("cause=completed") && shown.contains(&format!("{id}-0")), "{shown}");
     let converted = convert(&server, &format!("{id}-0")).await;
     assert_eq!(converted, 200, "the Conversion API knows the call by its name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_wants_a_law_is_told_the_code_in_it() {
+    let account = format!(
+        "<sip:{PHONE}@127.0.0.1:@SIP_PORT@>;regint=0;answermode=auto;audio_codecs=PCMA/8000/1"
+    );
+    let (phone, port) = baresip(&account);
+    let server = Stage::new(&[("trunk", port, "")]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!((&call["cause"], &call["codec"]), (&json!("completed"), &json!("PCMA")));
+    let digits = Listener::hear_in(Locale::EnUs, Codec::Pcma, heard_by(&phone).await).await;
+    assert_eq!(digits[..4], digits[4..], "the second reading is the first");
+    assert_eq!(check(&server, &id, &digits[..4]).await, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +168,8 @@ async fn a_trunk_that_asks_to_be_left_alone_is_given_no_call_until_then() {
     };
     assert_eq!(passed_over("447700900171").await, "it cannot place the call");
     tokio::task::spawn_blocking(|| busy.ends_content()).await.unwrap();
+    let link = server.admin_get("/links/busy").await;
+    assert!(link["last_error"].as_str().unwrap().contains("left alone"), "{link}");
     assert!(passed_over("447700900172").await.contains("left alone"));
     // It has said seven seconds; its program has ended since.
     server.advance(8).await;
@@ -310,6 +328,18 @@ async fn under_a_cap_on_cost_no_number_is_called_whose_cost_is_not_known() {
     let story = story(&server, &id).await;
     let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("cap on cost"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_on_cost_must_have_room_for_the_longest_call() {
+    let (_phone, port) = sipp_echo(&[]);
+    let more = "cost_per_prefix_hour = '0.15'\ncosts = ['voice:=0.1']\ncall_length_max_s = 61";
+    let server = Stage::new(&[("trunk", port, more)]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(&server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("cost too much"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
