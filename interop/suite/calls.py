@@ -2,6 +2,7 @@
 real phones, and what the phones recorded told by others' ears."""
 
 import array
+import bisect
 import json
 import subprocess
 import tempfile
@@ -56,9 +57,6 @@ PACKET_SAMPLES = 160
 
 # The phone decodes the two zeros of mu-law as 2 and -2.
 ZERO_MAX = 2
-
-# How far the phone's clock and its buffer may move what it hears: half a second.
-SHIFT_SAMPLES_MAX = 4000
 
 # How much of what was said each recording holds. It was all of it when this was written, on a
 # machine that was busy; but a packet that comes too late is not played by a phone.
@@ -194,20 +192,31 @@ def _said(binary, call):
 
 
 def _heard_share(said, heard):
-    """How many of the packets that were no silence are heard, sample by sample and in order."""
+    """How many of the packets that were no silence are heard, sample by sample and in order.
+
+    A digit that comes twice sounds twice alike, so that each packet may be heard in several places:
+    what counts is the longest row of packets of which each is heard after the one before it.
+    """
     silence = bytes(2 * PACKET_SAMPLES)
     said, heard = said.tobytes(), heard.tobytes()
     packets = range(0, len(said) - len(silence) + 1, len(silence))
     packets = [at for at in packets if said[at:at + len(silence)] != silence]
-    found, shift, after, reach = 0, None, 0, 2 * SHIFT_SAMPLES_MAX
+    # Where the rows of one packet, of two and so on end at the earliest.
+    ends = []
     for at in packets:
-        # The first may be anywhere: the phone records from before the first word.
-        first = 0 if shift is None else max(after, at + shift - reach)
-        last = len(heard) if shift is None else at + shift + reach + len(silence)
-        place = heard.find(said[at:at + len(silence)], first, last)
-        if place >= 0:
-            found, shift, after = found + 1, place - at, place + len(silence)
-    return found / len(packets)
+        for place in reversed(_places(heard, said[at:at + len(silence)])):
+            length = bisect.bisect_left(ends, place)
+            ends[length:length + 1] = [place]
+    return len(ends) / len(packets)
+
+
+def _places(heard, packet):
+    """Where a packet is heard, in order."""
+    places, place = [], heard.find(packet)
+    while place >= 0:
+        places.append(place)
+        place = heard.find(packet, place + 1)
+    return places
 
 
 def _samples(path):
