@@ -182,7 +182,7 @@ def play_jasmin(stories, packages, binary, who):
 def play_call(stories, packages, binary, who, package_set, script):
     """Plays the stories of calls: an official client in front, a proxy and real phones behind."""
     with stories.watch(who, "the phones get through their stories"):
-        with phones.registered(calls.NUMBERS) as (proxy, called):
+        with phones.registered(calls.NUMBERS, calls.CODECS) as (proxy, called):
             with server_of(stories, binary, calls.configuration(proxy)) as server:
                 with driver_of(packages, package_set, script, server) as driver:
                     calls.tell_all(stories, who, driver, server, called, binary, packages)

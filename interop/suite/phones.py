@@ -108,9 +108,9 @@ class Proxy(Peer):
 class Phone(Peer):
     """One baresip that answers by itself, and records what it hears."""
 
-    def __init__(self, number, proxy):
+    def __init__(self, number, proxy, codec):
         super().__init__()
-        self.number = number
+        self.number, self.codec = number, codec
         sip, rtp = _free_pair(), _free_pair()
         places = {"SIP_PORT": sip, "RTP_FIRST": rtp, "RTP_LAST": rtp + PHONE_PORTS,
                   "DIR": self.folder}
@@ -118,7 +118,7 @@ class Phone(Peer):
         (self.folder / "accounts").write_text(
             f"<sip:{number}@{DOMAIN};transport=udp>;auth_user={number};auth_pass={PASSWORD}"
             f";outbound=\"sip:127.0.0.1:{proxy.port}\";regint=60;answermode=auto"
-            ";audio_codecs=PCMU/8000/1\n"
+            f";audio_codecs={codec}/8000/1\n"
         )
         for name in ("contacts", "current_contact"):
             (self.folder / name).write_text("")
@@ -148,14 +148,14 @@ class Phone(Peer):
 
 
 @contextlib.contextmanager
-def registered(numbers):
-    """A proxy, and a phone for each number that is registered with it."""
+def registered(numbers, codecs):
+    """A proxy, and a phone for each number, of its codec, that is registered with it."""
     with contextlib.ExitStack() as peers:
         proxy = Proxy()
         peers.callback(proxy.close)
         phones = []
-        for number in numbers:
-            phones.append(Phone(number, proxy))
+        for number, codec in zip(numbers, codecs):
+            phones.append(Phone(number, proxy, codec))
             peers.callback(phones[-1].close)
         for phone in phones:
             phone.wait_until_registered()

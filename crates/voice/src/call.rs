@@ -15,13 +15,16 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::g711::Codec;
-use crate::outcome::{CallOutcome, CallRecord, parse_retry_after};
+use crate::outcome::{CallOutcome, CallRecord, Heard, parse_retry_after};
 use crate::pacer::{Line, MediaReport, StreamSeed};
 use crate::playout::Finish;
 use crate::rtp::Key;
 use crate::script::Script;
 use crate::sdp::{LocalMedia, RemoteMedia};
 use crate::trunk::{Inner, TrunkFault, draw_seed};
+use ending::end_dialog;
+
+mod ending;
 
 /// What to call, as whom, and what to say.
 pub struct CallRequest {
@@ -237,38 +240,28 @@ impl Call {
             };
             tokio::select! {
                 biased;
-                () = hang_up.cancelled() => return self.withdraw(invite, CallOutcome::Withdrawn).await,
-                () = trunk.is_closing() => return self.withdraw(invite, CallOutcome::Withdrawn).await,
+                () = hang_up.cancelled() => return self.withdraw(invite, line, CallOutcome::Withdrawn).await,
+                () = trunk.is_closing() => return self.withdraw(invite, line, CallOutcome::Withdrawn).await,
                 Some(state) = invite.states.recv() => self.handle_early(state, line),
-                answer = &mut invite.answer => return self.handle_answer(answer.ok()),
+                answer = &mut invite.answer => return self.handle_answer(answer.ok(), &invite.dialog).await,
                 () = sleep_until(patient_until) => {
                     if self.sign == Sign::Nothing {
                         self.trunk.health.hear(&trunk.config.name, Err(TrunkFault::Silent));
                     }
-                    return self.withdraw(invite, outcome).await;
+                    return self.withdraw(invite, line, outcome).await;
                 }
             }
         }
     }
 
-    /// Takes the INVITE back.
-    ///
-    /// Ending its task makes the signalling send CANCEL as soon as it may, and BYE if an answer
-    /// crosses it. An answer that came just before is ended here.
-    async fn withdraw(&self, invite: &mut Invite, outcome: CallOutcome) -> Rung {
-        invite.answer.abort();
-        if let Ok(Ok((id, Some(response)))) = (&mut invite.answer).await
-            && response.status_code == StatusCode::OK
-        {
-            end_dialog(&self.trunk, &invite.dialog, id).await;
-        }
-        Rung::Ended(outcome)
-    }
-
     fn handle_early(&mut self, state: DialogState, line: &mut Line) {
         match state {
-            DialogState::Trying(_) => self.hear(false),
+            DialogState::Trying(_) => {
+                self.record.heard = self.record.heard.max(Heard::Trying);
+                self.hear(false);
+            }
             DialogState::Early(_, response) => {
+                self.record.heard = Heard::Progress;
                 // Anything else may come from the trunk, before it knows whether it gets through.
                 let rings = response.status_code == StatusCode::Ringing;
                 if rings && self.record.rang_at.is_none() {
@@ -305,13 +298,18 @@ impl Call {
         };
     }
 
-    fn handle_answer(&mut self, answer: Option<InviteAsyncResult>) -> Rung {
+    async fn handle_answer(
+        &mut self,
+        answer: Option<InviteAsyncResult>,
+        dialog: &InviteDialog,
+    ) -> Rung {
         let Some(Ok((id, Some(response)))) = answer else {
-            return Rung::Ended(CallOutcome::TrunkFailed { retry_after: None });
+            return self.break_off(dialog).await;
         };
         let status = response.status_code.code();
         self.record.sip_status = Some(status);
-        let is_challenge = matches!(status, 401 | 407);
+        let is_unknown = self.is_unknown(status, dialog);
+        let is_challenge = matches!(status, 401 | 407) || is_unknown;
         let news = match &self.trunk.config.credentials {
             _ if !is_challenge => Ok(()),
             Some(_) => Err(TrunkFault::CredentialsRefused),
@@ -332,11 +330,29 @@ impl Call {
         if is_without {
             return Rung::Ended(CallOutcome::CredentialsWanted);
         }
+        if is_unknown {
+            return Rung::Ended(CallOutcome::CredentialsRefused);
+        }
         // Without a ring tone it is the trunk that had no answer from further on.
         if status == REQUEST_TIMEOUT && !matches!(self.sign, Sign::Progress(_)) {
             return Rung::Ended(CallOutcome::TrunkFailed { retry_after: None });
         }
         Rung::Ended(CallOutcome::from_status(status, retry_after))
+    }
+
+    /// Returns whether a refusal is the trunk's word on who we say we are.
+    ///
+    /// It is, if it asked for that and has never let us in with it; otherwise it means this call:
+    /// whoever asks for calls to barred numbers must not raise an alarm about the trunk.
+    fn is_unknown(&self, status: u16, dialog: &InviteDialog) -> bool {
+        if !is_authorised(dialog) || matches!(status, 401 | 407) {
+            return false;
+        }
+        let is_forbidden = status == FORBIDDEN && self.record.heard < Heard::Progress;
+        if !is_forbidden {
+            self.trunk.health.let_in();
+        }
+        is_forbidden && !self.trunk.health.was_let_in()
     }
 
     /// Plays the script to whoever answered, and hangs up.
@@ -498,28 +514,22 @@ impl Call {
     }
 }
 
-/// Says BYE if the other side did not, and forgets the dialog, which the signalling never does.
-///
-/// The answer to the BYE is waited for on a task of its own: the call is over once it is sent.
-async fn end_dialog(trunk: &Arc<Inner>, dialog: &InviteDialog, id: DialogId) {
-    let (dialog, trunk) = (dialog.clone(), Arc::clone(trunk));
-    let ending = tokio::spawn(async move {
-        // A stream that broke is opened again, because the call goes on at the other side.
-        let _: Result<_, _> = trunk.wire.connect(&trunk.endpoint, trunk.config.answer_wait).await;
-        // No answer to a BYE ends the call as well as one does (RFC 3261 section 15.1.1).
-        let _: Result<_, _> = dialog.bye().await;
-        trunk.dialogs.remove_dialog(&id);
-    });
-    let _: Result<_, _> = timeout(BYE_WAIT, ending).await;
+/// Returns whether the last INVITE of a dialog had our answer to a challenge.
+fn is_authorised(dialog: &InviteDialog) -> bool {
+    dialog.initial_request().headers.iter().any(|header| {
+        let name = header.name();
+        ["Authorization", "Proxy-Authorization"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    })
 }
 
 impl CallRecord {
-    fn new(outcome: CallOutcome) -> Self {
+    pub(crate) fn new(outcome: CallOutcome) -> Self {
         Self {
             rang_at: None,
             answered_at: None,
             ended_at: Duration::ZERO,
             outcome,
+            heard: Heard::Nothing,
             sip_status: None,
             codec: None,
             packets_sent: 0,
@@ -551,8 +561,8 @@ const CALL_ID_BYTES_MAX: usize = 64;
 /// A stopped stream reports at its next tick, 20 ms later.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
 
-/// How long the record of a call waits for the answer to its BYE.
-const BYE_WAIT: Duration = Duration::from_millis(500);
+/// RFC 3261 section 21.4.4.
+const FORBIDDEN: u16 = 403;
 
 /// RFC 3261 section 21.4.9.
 const REQUEST_TIMEOUT: u16 = 408;

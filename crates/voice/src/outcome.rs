@@ -48,6 +48,17 @@ pub enum CallOutcome {
     Unspeakable,
 }
 
+/// What the trunk had told of a call before its final answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heard {
+    /// Nothing: no phone knows of the call.
+    Nothing,
+    /// 100 Trying, which is the trunk's own and tells nothing of what lies beyond.
+    Trying,
+    /// Another provisional answer: somebody beyond the trunk may know of the call.
+    Progress,
+}
+
 /// The record of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
@@ -59,6 +70,8 @@ pub struct CallRecord {
     pub ended_at: Duration,
     /// How it ended.
     pub outcome: CallOutcome,
+    /// What the trunk had told of it before its final answer.
+    pub heard: Heard,
     /// The final status of the INVITE, if the other side gave one.
     pub sip_status: Option<u16>,
     /// The codec that was agreed on.
@@ -122,6 +135,16 @@ impl CallOutcome {
 }
 
 impl CallRecord {
+    /// Returns whether a phone may have rung, though nobody said so: the trunk told of progress, or
+    /// it had the call and did not say that it failed.
+    pub fn may_have_rung(&self) -> bool {
+        match self.heard {
+            Heard::Nothing => false,
+            Heard::Trying => self.sip_status.is_none(),
+            Heard::Progress => true,
+        }
+    }
+
     /// Returns how long the call was answered, rounded to nothing.
     pub fn talked_for(&self) -> Duration {
         self.answered_at.map_or(Duration::ZERO, |answered| self.ended_at.saturating_sub(answered))
@@ -134,13 +157,26 @@ pub fn parse_retry_after(value: &str) -> Option<Duration> {
     seconds.parse().ok().map(Duration::from_secs)
 }
 
-/// A trunk that asks for more is asked again after this anyway; a typing error of an operator far
-/// away must not silence a trunk for a day.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// A trunk that asks for more is asked again after this anyway: what it says may come from whoever
+/// owns the number that was called, and nobody may silence a trunk for others.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_phone_may_have_rung_unless_the_trunk_was_silent_or_failed_by_itself() {
+        let record = |heard, sip_status| CallRecord {
+            heard,
+            sip_status,
+            ..CallRecord::new(CallOutcome::Withdrawn)
+        };
+        assert!(!record(Heard::Nothing, None).may_have_rung());
+        assert!(record(Heard::Trying, None).may_have_rung(), "it was taken back in the dark");
+        assert!(!record(Heard::Trying, Some(503)).may_have_rung());
+        assert!(record(Heard::Progress, Some(503)).may_have_rung());
+    }
 
     #[test]
     fn every_status_of_the_table_has_its_meaning() {
@@ -176,8 +212,8 @@ mod tests {
         let after =
             |seconds| CallOutcome::TrunkFailed { retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(failed("17"), after(17));
-        assert_eq!(failed(" 18000;duration=3600"), after(300));
-        assert_eq!(failed("120 (in a meeting)"), after(120));
+        assert_eq!(failed(" 18000;duration=3600"), after(30));
+        assert_eq!(failed("120 (in a meeting)"), after(30));
         assert_eq!(failed("soon"), CallOutcome::TrunkFailed { retry_after: None });
     }
 

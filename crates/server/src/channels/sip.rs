@@ -3,7 +3,7 @@
 mod call;
 mod caps;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -45,6 +45,8 @@ struct Inner {
     trunk: RwLock<TrunkSlot>,
     /// Until when the trunk has asked to be left alone.
     resting: Mutex<Timestamp>,
+    /// Attempts whose call this trunk got to no phone, the oldest first.
+    given_up: Mutex<VecDeque<AttemptId>>,
     /// The calls there are, each with what hangs it up.
     calls: Mutex<HashMap<AttemptId, CancellationToken>>,
     seen: Mutex<(Standing, Timestamp)>,
@@ -81,6 +83,7 @@ impl SipLink {
             recalled: OnceCell::new(),
             trunk: RwLock::default(),
             resting: Mutex::default(),
+            given_up: Mutex::default(),
             calls: Mutex::default(),
             seen: Mutex::new((Standing::Connecting, context.clock.now())),
             closing: CancellationToken::new(),
@@ -93,6 +96,9 @@ impl SipLink {
         let (Some(spoken), Ok(trunk)) = (dispatch.spoken.as_ref(), self.inner.trunk()) else {
             return not_sent("it has not been opened yet");
         };
+        if self.inner.has_given_up_on(dispatch.attempt) {
+            return Submission::LinkRefused("it has tried before, in vain".to_owned());
+        }
         let hang_up = CancellationToken::new();
         // Before anything takes time, so that a call can be withdrawn at any moment.
         let listed = Listed::new(&self.inner, dispatch.attempt, hang_up.clone());
@@ -102,7 +108,7 @@ impl SipLink {
         };
         let digits = number.digits();
         let prefix = number.prefix(self.inner.context.prefix_drop_digits);
-        let Some(first) = self.inner.first_cost(digits) else {
+        let Some(most) = self.inner.most_cost(digits) else {
             let reason = "there is a cap on cost, and its costs do not tell that of the number";
             return Submission::LinkRefused(reason.to_owned());
         };
@@ -110,7 +116,7 @@ impl SipLink {
             return not_sent(&reason);
         }
         let now = self.inner.context.clock.now();
-        let ticket = match self.inner.caps.admit(digits, prefix, first, now) {
+        let ticket = match self.inner.caps.admit(digits, prefix, most, now) {
             Ok(ticket) => ticket,
             Err(reason) => return Submission::LinkRefused(reason.to_owned()),
         };
@@ -188,10 +194,12 @@ impl Inner {
         own.or_else(of_country).unwrap_or_else(|| self.config.caller.clone())
     }
 
-    /// Returns what a call costs at least; `None` if nobody knows and there is a cap on it.
-    fn first_cost(&self, digits: u64) -> Option<Amount> {
-        let known = self.costs.find(PriceItem::Voice, digits);
-        known.or_else(|| self.config.caps.cost_per_prefix.is_none().then_some(Amount::ZERO))
+    /// Returns what a call costs at most; `None` if nobody knows and there is a cap on it.
+    fn most_cost(&self, digits: u64) -> Option<Amount> {
+        let is_known = self.costs.find(PriceItem::Voice, digits).is_some();
+        let seconds = self.config.call_length_max.as_secs();
+        let most = self.cost(digits, u32::try_from(seconds).unwrap_or(u32::MAX));
+        (is_known || self.config.caps.cost_per_prefix.is_none()).then_some(most)
     }
 
     /// Counts the calls of the last hour, once: a restart, or a reload that changes the trunk, must
@@ -249,15 +257,31 @@ impl Inner {
         }
     }
 
-    /// Leaves the trunk alone for as long as it has asked for.
+    /// Leaves the trunk alone for as long as it has asked for, within [`REST_MAX`].
     fn rest_for(&self, time: Duration) {
+        let until = self.context.clock.now().after(time.min(REST_MAX));
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        *resting = self.context.clock.now().after(time);
+        *resting = until.max(*resting);
     }
 
     fn is_resting(&self) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         self.context.clock.now() < *resting
+    }
+
+    /// Takes note that an attempt is not to be tried here again: the others of its route may send
+    /// it back any number of times, and each time a phone could ring.
+    fn give_up_on(&self, attempt: AttemptId) {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if given_up.len() >= GIVEN_UP_MAX {
+            given_up.pop_front();
+        }
+        given_up.push_back(attempt);
+    }
+
+    fn has_given_up_on(&self, attempt: AttemptId) -> bool {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.contains(&attempt)
     }
 
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, CancellationToken>> {
@@ -291,7 +315,7 @@ impl Link for SipLink {
         }
         let trunk = self.inner.trunk()?;
         if self.inner.is_resting() {
-            return Err("it has asked to be left alone for a while".to_owned());
+            return Err(RESTS.to_owned());
         }
         if trunk.channels_free() == 0 {
             return Err("all its channels are taken".to_owned());
@@ -328,7 +352,10 @@ impl Link for SipLink {
         let up = usize::from(standing == Standing::Up);
         let is_refused = standing == Standing::Refused;
         let kind = if is_refused { ErrorKind::Refused } else { ErrorKind::Unreachable };
-        let last_error = last_error.map(|text| LastError { kind, text });
+        let last_error = last_error.map(|text| LastError { kind, text }).or_else(|| {
+            let rests = || LastError { kind: ErrorKind::Declined, text: RESTS.to_owned() };
+            self.inner.is_resting().then(rests)
+        });
         LinkState { standing, since, last_error, in_flight, connections: (up, 1) }
     }
 
@@ -464,6 +491,14 @@ fn unspoken(error: SpeechError) -> Submission {
 fn not_sent(reason: &str) -> Submission {
     Submission::NotSent { reason: reason.to_owned(), retry_after: None }
 }
+
+const RESTS: &str = "it has asked to be left alone for a while";
+
+/// A call is worth no longer wait, and whoever is called may have a say in what a trunk asks for.
+const REST_MAX: Duration = Duration::from_secs(30);
+
+/// An attempt lives for minutes, and one that is forgotten sooner still has the caps before it.
+const GIVEN_UP_MAX: usize = 1_000;
 
 const OPEN_RETRY_MIN: Duration = Duration::from_secs(1);
 const OPEN_RETRY_MAX: Duration = Duration::from_secs(30);

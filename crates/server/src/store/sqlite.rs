@@ -438,11 +438,12 @@ fn unavailable(error: impl ToString) -> StoreError {
 pub const DATABASE_FILE: &str = "countersign.db";
 
 /// Each takes the schema from one version to the next.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("sqlite/schema.sql"),
     include_str!("sqlite/carriers.sql"),
     include_str!("sqlite/inbound.sql"),
     include_str!("sqlite/operating.sql"),
+    include_str!("sqlite/prices.sql"),
 ];
 
 /// How long a refused caller is told to wait: a full queue drains in about as long.

@@ -3,6 +3,7 @@
 use engine::Locale;
 use reqwest::Method;
 use serde_json::{Value, json};
+use voice::g711::Codec;
 
 use crate::listener::Listener;
 use crate::support::{TestServer, code_in};
@@ -168,5 +169,5 @@ async fn heard(server: &TestServer, phone: &str) -> String {
     let wav = answer.bytes().await.unwrap();
     let samples = wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
     let samples: Vec<i16> = samples.collect();
-    Listener::hear_in(Locale::EnUs, samples).await
+    Listener::hear_in(Locale::EnUs, Codec::Pcmu, samples).await
 }

@@ -15,13 +15,13 @@ pub(crate) struct Listener {
 impl Listener {
     /// Writes down the digits of a locale in a recording, on a thread of its own: what else goes on
     /// meanwhile must not wait.
-    pub(crate) async fn hear_in(locale: Locale, recording: Vec<i16>) -> String {
-        let listener = Self::of(locale).await;
+    pub(crate) async fn hear_in(locale: Locale, codec: Codec, recording: Vec<i16>) -> String {
+        let listener = Self::of(locale, codec).await;
         tokio::task::spawn_blocking(move || listener.hear(&recording)).await.unwrap()
     }
 
-    /// Learns the ten digits of a locale.
-    async fn of(locale: Locale) -> Self {
+    /// Learns the ten digits of a locale, as a codec makes them sound.
+    async fn of(locale: Locale, codec: Codec) -> Self {
         let voices = Voices::new(&VoiceConfig::default());
         let code = Code::parse("0123456789").unwrap();
         let wishes = VoiceWishes::default();
@@ -32,9 +32,10 @@ impl Listener {
             Item::Silence(_) => None,
         });
         // The greeting comes before them.
-        let digits = clips.skip(1).take(10).map(|clip| {
-            clip.octets(Codec::Pcmu).iter().map(|octet| Codec::Pcmu.decode(*octet)).collect()
-        });
+        let digits = clips
+            .skip(1)
+            .take(10)
+            .map(|clip| clip.octets(codec).iter().map(|octet| codec.decode(*octet)).collect());
         Self { digits: digits.collect() }
     }
 

@@ -1,11 +1,14 @@
 //! Calls over trunks that are others' programs.
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Locale;
 use reqwest::Method;
 use serde_json::{Value, json};
+use voice::g711::Codec;
 
 use crate::listener::Listener;
 use crate::stage::{Peer, baresip, now, recording, sipp, sipp_echo};
@@ -35,7 +38,7 @@ async fn a_phone_is_told_the_code_that_verifies_its_number() {
     assert_eq!(call["call_id"], format!("{id}-0"));
 
     let heard = heard_by(&phone).await;
-    let digits = Listener::hear_in(Locale::EnUs, heard).await;
+    let digits = Listener::hear_in(Locale::EnUs, Codec::Pcmu, heard).await;
     assert_eq!(digits.len(), 8, "{digits}");
     assert_eq!(digits[..4], digits[4..], "the second reading is the first");
     assert_eq!(check(&server, &id, &digits[..4]).await, 204);
@@ -45,6 +48,21 @@ async fn a_phone_is_told_the_code_that_verifies_its_number() {
     assert!(shown.contains("cause=completed") && shown.contains(&format!("{id}-0")), "{shown}");
     let converted = convert(&server, &format!("{id}-0")).await;
     assert_eq!(converted, 200, "the Conversion API knows the call by its name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_wants_a_law_is_told_the_code_in_it() {
+    let account = format!(
+        "<sip:{PHONE}@127.0.0.1:@SIP_PORT@>;regint=0;answermode=auto;audio_codecs=PCMA/8000/1"
+    );
+    let (phone, port) = baresip(&account);
+    let server = Stage::new(&[("trunk", port, "")]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!((&call["cause"], &call["codec"]), (&json!("completed"), &json!("PCMA")));
+    let digits = Listener::hear_in(Locale::EnUs, Codec::Pcma, heard_by(&phone).await).await;
+    assert_eq!(digits[..4], digits[4..], "the second reading is the first");
+    assert_eq!(check(&server, &id, &digits[..4]).await, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +101,10 @@ async fn each_refusal_of_a_phone_has_its_error_code() {
     let id = start(&server, 7, "en-us").await;
     until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
     let attempt = story(&server, &id).await["attempts"][0].clone();
-    assert_eq!((&attempt["error"], &attempt["call"]), (&json!(3), &Value::Null));
+    assert_eq!(attempt["error"], 3);
+    let call = &attempt["call"];
+    assert_eq!((&call["cause"], &call["status"]), (&json!("invalid_number"), &json!(404)));
+    assert!(!call["ended_at"].is_null(), "{call}");
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
 }
 
@@ -147,6 +168,8 @@ async fn a_trunk_that_asks_to_be_left_alone_is_given_no_call_until_then() {
     };
     assert_eq!(passed_over("447700900171").await, "it cannot place the call");
     tokio::task::spawn_blocking(|| busy.ends_content()).await.unwrap();
+    let link = server.admin_get("/links/busy").await;
+    assert!(link["last_error"].as_str().unwrap().contains("left alone"), "{link}");
     assert!(passed_over("447700900172").await.contains("left alone"));
     // It has said seven seconds; its program has ended since.
     server.advance(8).await;
@@ -167,7 +190,72 @@ async fn a_phone_that_rang_is_not_called_again_by_the_next_trunk() {
     let attempt = story(&server, &id).await["attempts"][0].clone();
     assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
     tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
-    assert!(second.recv(&mut [0; 1]).is_err(), "something came to the second");
+    // The workflow's next step calls again, over either of them.
+    let call_id = format!("{id}-0");
+    let mut datagram = [0; 4096];
+    while let Ok(length) = second.recv(&mut datagram) {
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        assert!(!text.contains(&call_id), "it was called again: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_answered_without_a_codec_is_not_called_again_by_the_next_trunk() {
+    let (peer, port) = sipp("other_codec", &[]);
+    let (_phone, second_port) = sipp_echo(&[]);
+    let costs = "costs = ['voice:=0.10']\nbilling = 'call'";
+    let server = Stage::new(&[("first", port, costs), ("second", second_port, "")]).start().await;
+    let id = start(&server, 3, "en-us").await;
+    let call = ended_call(&server, &id, 0).await;
+    assert_eq!((&call["cause"], &call["status"]), (&json!("no_codec"), &json!(200)));
+    until(&server, &id, |story| story["attempts"].as_array().unwrap().len() == 2).await;
+    let attempt = story(&server, &id).await["attempts"][0].clone();
+    assert_eq!((&attempt["link"], &attempt["progress"]), (&json!("first"), &json!("failed")));
+    assert_eq!(attempt["cost"], "0.10000000", "it was answered");
+    tokio::task::spawn_blocking(|| peer.ends_content()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_got_no_phone_is_not_asked_again_when_its_attempt_comes_back() {
+    let (stalled, mute) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
+    let (stalled, mute) = (stalled.unwrap(), mute.unwrap());
+    let ports = [&stalled, &mute].map(|socket| socket.local_addr().unwrap().port());
+    let trunks = [("stalled", ports[0], "post_dial_wait_s = 4"), ("mute", ports[1], "")];
+    let calls = |socket: UdpSocket, answers: bool| {
+        let branches = Arc::new(Mutex::new(BTreeSet::new()));
+        let kept = Arc::clone(&branches);
+        std::thread::spawn(move || take_calls(&socket, answers, &kept));
+        move || branches.lock().unwrap().len()
+    };
+    let (of_stalled, of_mute) = (calls(stalled, true), calls(mute, false));
+    let server = Stage::new(&trunks).start().await;
+    start(&server, 7, "en-us").await;
+    // The mute one sends the attempt back, and it is offered to both again.
+    let begun = now();
+    while of_mute() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(of_stalled(), 1, "a phone may have rung twice");
+}
+
+/// Takes calls and gets them nowhere; keeps which there were.
+fn take_calls(socket: &UdpSocket, answers: bool, branches: &Mutex<BTreeSet<String>>) {
+    let mut datagram = [0; 4096];
+    while let Ok((length, from)) = socket.recv_from(&mut datagram) {
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        if !text.starts_with("INVITE") {
+            continue;
+        }
+        let head = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+        branches.lock().unwrap().insert(head("Via:").to_owned());
+        if !answers {
+            continue;
+        }
+        let names = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(head).join("\r\n");
+        let trying = format!("SIP/2.0 100 Trying\r\n{names}\r\nContent-Length: 0\r\n\r\n");
+        socket.send_to(trying.as_bytes(), from).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,6 +328,18 @@ async fn under_a_cap_on_cost_no_number_is_called_whose_cost_is_not_known() {
     let story = story(&server, &id).await;
     let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("cap on cost"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_on_cost_must_have_room_for_the_longest_call() {
+    let (_phone, port) = sipp_echo(&[]);
+    let more = "cost_per_prefix_hour = '0.15'\ncosts = ['voice:=0.1']\ncall_length_max_s = 61";
+    let server = Stage::new(&[("trunk", port, more)]).start().await;
+    let id = start(&server, 7, "en-us").await;
+    until(&server, &id, |story| story["attempts"][0]["progress"] == "rejected").await;
+    let story = story(&server, &id).await;
+    let reason = story["attempts"][0]["passed_over"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("cost too much"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

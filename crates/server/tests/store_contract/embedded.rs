@@ -12,8 +12,8 @@ use std::time::Duration;
 use countersign::store::sqlite::SqliteOptions;
 use countersign::store::{CheckCode, SettledTry, Settlement, Store, StoreError};
 use engine::{
-    MessageId, MessageStatus, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode, Verdict,
-    VerificationId,
+    Call, MessageId, MessageStatus, Outcome, ReceiptStatus, SubmitOutcome, Timestamp, TypedCode,
+    Verdict, VerificationId,
 };
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -266,6 +266,44 @@ fn an_older_schema_is_migrated_and_a_newer_one_is_refused() {
     let Err(StoreError::Unavailable(reason)) = open() else { panic!("it was opened") };
     assert!(reason.contains("newer"), "{reason}");
     assert_eq!(version(), newest + 1, "it is left as it was");
+}
+
+#[test]
+fn prices_of_calls_that_nobody_can_name_any_more_are_deleted() {
+    let dir = TempDir::new().unwrap();
+    let open = || open_sqlite(dir.path(), SqliteOptions::default(), NOON, unobserved()).map(drop);
+    open().unwrap();
+    let earlier = "INSERT INTO price (account, item, prefix, amount)
+         VALUES (NULL, 'voice', '44', 5), (NULL, 'sms', '44', 5); PRAGMA user_version = 4";
+    raw(dir.path()).execute_batch(earlier).unwrap();
+    open().unwrap();
+    let items = "SELECT group_concat(item) FROM price WHERE prefix = '44'";
+    let left: String = raw(dir.path()).query_row(items, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, "sms");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_no_call_from_being_counted() {
+    let (mut bench, dir) = bench().await;
+    let mut ids = Vec::new();
+    for number in NUMBER..NUMBER + 3 {
+        let id = bench.start(ALICE, number).await;
+        bench.submitted(step(id, 0), SubmitOutcome::Accepted).await;
+        let call = Call { rang_at: Some(bench.now), ..Call::default() };
+        bench.called(step(id, 0), call).await;
+        ids.push(id.as_u128().to_be_bytes());
+    }
+    let count = async |bench: &Bench| {
+        bench.store().calls_since("carrier".to_owned(), bench.now).await.unwrap().len()
+    };
+    assert_eq!(count(&bench).await, 3);
+    let spoil = |what: &str, id: [u8; 16]| {
+        let sql = format!("UPDATE verification SET {what} WHERE id = ?1");
+        assert_eq!(raw(&dir).execute(&sql, [id]).unwrap(), 1);
+    };
+    spoil("record = '{\"call\":'", ids[0]);
+    spoil("id = substr(id, 1, 15)", ids[1]);
+    assert_eq!(count(&bench).await, 1);
 }
 
 #[tokio::test]

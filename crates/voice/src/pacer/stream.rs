@@ -78,8 +78,10 @@ impl Stream {
     /// Takes what came and sends one packet; returns whether there will be more.
     pub(super) fn tick(&mut self, late: bool) -> bool {
         self.report.late_ticks += u64::from(late);
-        self.source.tick();
-        self.receive();
+        // What could not be read yet may be the other end's: that is no silence.
+        if self.receive() {
+            self.source.tick();
+        }
         if self.controls.stopped.load(Ordering::Relaxed) {
             return self.end(None);
         }
@@ -110,14 +112,14 @@ impl Stream {
         self.header.timestamp = self.header.timestamp.wrapping_add(PACKET_TIME);
     }
 
-    fn receive(&mut self) {
+    /// Returns whether there is nothing left to read.
+    fn receive(&mut self) -> bool {
         let mut datagram = [0; DATAGRAM_BYTES_MAX];
         for _ in 0..DATAGRAMS_PER_TICK_MAX {
-            let Ok((length, from)) = self.socket.recv_from(&mut datagram) else { return };
+            let Ok((length, from)) = self.socket.recv_from(&mut datagram) else { return true };
             let Some(packet) = datagram.get(..length).and_then(Packet::parse) else { continue };
             let payload_type = packet.header.payload_type;
-            // The other side may send whatever we offered, and changes between them as it likes.
-            let fits = [Codec::Pcmu, Codec::Pcma].map(Codec::payload_type).contains(&payload_type)
+            let fits = payload_type == self.codec.payload_type()
                 || Some(payload_type) == self.event_payload_type;
             if !self.source.takes(from, packet.header, fits) {
                 continue;
@@ -130,6 +132,7 @@ impl Stream {
                 self.handle_key(key);
             }
         }
+        false
     }
 
     fn handle_key(&mut self, key: Key) {

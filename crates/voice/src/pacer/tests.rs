@@ -68,20 +68,20 @@ async fn packets_follow_the_first_sender_and_nobody_after_him() {
     let mut line = pacer.open_line().unwrap();
     line.open(&media, Codec::Pcmu, SEED);
     hear(&told);
-    let key = |socket: &UdpSocket, timestamp: u32, event: u8| {
-        let header = Header { marker: true, payload_type: 101, sequence: 1, timestamp, ssrc: 5 };
+    let key = |socket: &UdpSocket, sequence: u16, timestamp: u32, event: u8| {
+        let header = Header { marker: true, payload_type: 101, sequence, timestamp, ssrc: 5 };
         let mut datagram = header.render().to_vec();
         datagram.extend([event, 10, 0, 160]);
         socket.send_to(&datagram, (Ipv4Addr::LOCALHOST, line.port)).unwrap();
     };
     let (behind_nat, _) = phone();
-    key(&behind_nat, 100, 1);
-    key(&behind_nat, 100, 1);
+    key(&behind_nat, 1, 100, 1);
+    key(&behind_nat, 2, 100, 1);
     hear(&behind_nat);
     let (stranger, _) = phone();
-    key(&stranger, 200, 1);
-    key(&stranger, 200, 1);
-    key(&behind_nat, 100, 1);
+    key(&stranger, 1, 200, 1);
+    key(&stranger, 2, 200, 1);
+    key(&behind_nat, 3, 100, 1);
     hear(&behind_nat);
     hear(&behind_nat);
     line.stop();

@@ -52,11 +52,15 @@ struct News {
     registration: Option<Result<(), TrunkFault>>,
     contact: Option<Result<(), TrunkFault>>,
     registers: bool,
+    /// Whether a call got past its question who we are.
+    let_in: bool,
 }
 
 impl Health {
     pub(super) fn new(registers: bool) -> Self {
-        Self { news: Mutex::new(News { registration: None, contact: None, registers }) }
+        Self {
+            news: Mutex::new(News { registration: None, contact: None, registers, let_in: false }),
+        }
     }
 
     pub(super) fn state(&self) -> TrunkState {
@@ -66,6 +70,17 @@ impl Health {
     /// Takes news of a call or a ping.
     pub(crate) fn hear(&self, name: &str, contact: Result<(), TrunkFault>) {
         self.change(name, |news| news.contact = Some(contact));
+    }
+
+    /// Takes note that the trunk believes who we say we are.
+    pub(crate) fn let_in(&self) {
+        self.lock().let_in = true;
+    }
+
+    /// Returns whether it ever did.
+    pub(crate) fn was_let_in(&self) -> bool {
+        let news = self.lock();
+        news.let_in || news.registration == Some(Ok(()))
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut News)) {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use voice::call::{CallEvent, CallRequest};
 use voice::g711::Codec;
-use voice::outcome::{CallOutcome, CallRecord};
+use voice::outcome::{CallOutcome, CallRecord, Heard};
 use voice::script::{Item, Script};
 use voice::trunk::{Credentials, Transport, Trunk, TrunkConfig, TrunkFault, TrunkState};
 
@@ -195,7 +195,7 @@ async fn a_trunk_that_never_lets_us_in_is_asked_twice_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_answer_to_a_401_is_let_in_and_a_wrong_one_is_not() {
     for (password, outcome) in
-        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::TrunkRefused)]
+        [("secret", CallOutcome::Completed), ("wrong", CallOutcome::CredentialsRefused)]
     {
         let (record, _) = place_with("verify", &[], speech(1), |config| {
             config.credentials = Some(secret(password));
@@ -203,6 +203,23 @@ async fn a_right_answer_to_a_401_is_let_in_and_a_wrong_one_is_not() {
         .await;
         assert_eq!(record.outcome, outcome);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_refuses_our_answer_to_its_challenge_is_an_alarm() {
+    let (_peer, port) = sipp("verify", &[]);
+    let credentials = Some(secret("wrong"));
+    let trunk = Trunk::open(TrunkConfig { credentials, ..config(port) }).await.unwrap();
+    let (record, _) = call(&trunk, request("447700900123", speech(1))).await;
+    assert_eq!(record.sip_status, Some(403));
+    assert_eq!(trunk.state(), TrunkState::Down(TrunkFault::CredentialsRefused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_rang_was_reached_though_its_answer_cannot_be_used() {
+    let (record, events) = place("no_contact", &[], speech(1)).await;
+    assert_eq!((record.outcome, record.heard), (CallOutcome::NoAnswer, Heard::Progress));
+    assert_eq!(events, [CallEvent::Ringing, CallEvent::Ended]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

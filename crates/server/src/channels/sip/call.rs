@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use voice::CancellationToken;
 use voice::call::{CallEvent, CallRequest};
 use voice::g711::Codec;
-use voice::outcome::{CallOutcome, CallRecord};
+use voice::outcome::{CallOutcome, CallRecord, Heard};
 use voice::script::Script;
 use voice::trunk::Trunk;
 
@@ -99,23 +99,26 @@ impl PlacedCall {
         call.seconds = u32::try_from(talked.as_secs() + begun).unwrap_or(u32::MAX);
         record.codec.map_or("", codec_name).clone_into(&mut call.codec);
         call.packets_sent = u32::try_from(record.packets_sent).unwrap_or(u32::MAX);
-        // With another status it is about this call alone (RFC 3261 section 20.33).
-        if let CallOutcome::TrunkFailed { retry_after: Some(time) } = record.outcome
-            && record.sip_status == Some(SERVICE_UNAVAILABLE)
-        {
+        if let Some(time) = rest_wanted(record) {
             self.link.rest_for(time);
         }
         if record.answered_at.is_some() {
             call.cost = self.link.cost(self.digits, call.seconds);
         }
         if self.tell.is_some()
-            && let Some(submission) = never_reached(record.outcome)
+            && let Some(submission) = never_reached(record)
         {
-            // Another trunk may do; but what was answered is billed, though nothing could be said.
-            if record.answered_at.is_some() {
+            let is_rejected = matches!(submission, Submission::Rejected(_));
+            if record.may_have_rung() || is_rejected {
+                // It has been called, and may not be called for ever.
                 self.link.caps.settle(self.ticket, call.cost);
+                self.link.give_up_on(self.attempt);
             } else {
                 self.link.caps.take_back(self.ticket);
+            }
+            if is_rejected {
+                // No other trunk is asked, so that this call is what there is to tell.
+                self.report(None, Some(call)).await;
             }
             self.hand_over(submission);
             return;
@@ -124,6 +127,7 @@ impl PlacedCall {
         // The phone was reached though it did not ring: it is in use, off, or refuses the call.
         self.hand_over(Submission::Accepted(Vec::new()));
         let was_answered = call.answered_at.is_some();
+        call.answered_at = call.answered_at.or(record.answered_at.map(at));
         let receipt = last_receipt(record, was_answered, self.is_gated);
         self.report(receipt, Some(call)).await;
     }
@@ -148,16 +152,35 @@ impl PlacedCall {
     }
 }
 
+/// How long the trunk wants to be left alone.
+///
+/// With another status than 503 it is about this call alone (RFC 3261 section 20.33). So it may be
+/// after progress: then it can come from whoever was called, who must not silence a trunk.
+fn rest_wanted(record: &CallRecord) -> Option<Duration> {
+    let CallOutcome::TrunkFailed { retry_after } = record.outcome else { return None };
+    let is_trunks = record.heard < Heard::Progress;
+    retry_after.filter(|_| is_trunks && record.sip_status == Some(SERVICE_UNAVAILABLE))
+}
+
 /// What becomes of the hand-over of a call that ended before it rang; `None` if it reached a phone
 /// all the same.
-fn never_reached(outcome: CallOutcome) -> Option<Submission> {
+///
+/// What may have rung is refused for good: what is only not sent is tried again and again.
+fn never_reached(record: &CallRecord) -> Option<Submission> {
+    // Even if nothing could be said to it: another trunk would only let it ring once more.
+    if record.answered_at.is_some() {
+        return None;
+    }
     let not_sent = |reason: &str, retry_after| {
         Some(Submission::NotSent { reason: reason.to_owned(), retry_after })
     };
     let refused = |reason: &str| Some(Submission::LinkRefused(reason.to_owned()));
-    match outcome {
+    match record.outcome {
         CallOutcome::TrunkUnreachable => not_sent("it does not answer", None),
-        CallOutcome::TrunkStalled => not_sent("it did not let the phone ring in time", None),
+        CallOutcome::TrunkStalled => refused("it did not let the phone ring in time"),
+        CallOutcome::TrunkFailed { .. } if record.may_have_rung() => {
+            refused("it cannot place the call")
+        }
         CallOutcome::TrunkFailed { retry_after } => {
             not_sent("it cannot place the call", retry_after)
         }
@@ -255,7 +278,7 @@ mod tests {
     fn before_it_rings_a_fault_of_the_trunk_goes_to_the_next_and_one_of_the_phone_does_not() {
         let retry_after = Some(Duration::from_secs(7));
         let to_next = |outcome| {
-            let submission = never_reached(outcome);
+            let submission = never_reached(&ended(outcome, Heard::Trying, Some(500)));
             matches!(submission, Some(Submission::NotSent { .. } | Submission::LinkRefused(_)))
         };
         for outcome in [
@@ -270,28 +293,52 @@ mod tests {
             assert!(outcome.is_trunks_fault() && to_next(outcome), "{outcome:?}");
         }
         for outcome in [CallOutcome::Busy, CallOutcome::NoAnswer, CallOutcome::Declined] {
-            assert_eq!(never_reached(outcome), None);
+            assert_eq!(never_reached(&ended(outcome, Heard::Trying, Some(486))), None);
         }
         assert_eq!(
-            never_reached(CallOutcome::InvalidNumber),
+            never_reached(&ended(CallOutcome::InvalidNumber, Heard::Trying, Some(404))),
             Some(Submission::Rejected(ErrorCode::ABSENT_PERMANENT))
         );
     }
 
     #[test]
+    fn what_may_have_rung_is_refused_for_good() {
+        let is_refused =
+            |record: &CallRecord| matches!(never_reached(record), Some(Submission::LinkRefused(_)));
+        let failed = CallOutcome::TrunkFailed { retry_after: None };
+        assert!(is_refused(&ended(CallOutcome::TrunkStalled, Heard::Trying, None)));
+        assert!(is_refused(&ended(failed, Heard::Progress, Some(503))));
+        assert!(!is_refused(&ended(failed, Heard::Trying, Some(503))), "it says so itself");
+    }
+
+    #[test]
+    fn a_phone_that_answered_is_not_called_by_the_next_trunk_and_its_step_has_failed() {
+        let answered_at = Some(Duration::from_secs(1));
+        let record = ended(CallOutcome::NoCodec, Heard::Trying, Some(200));
+        let record = CallRecord { answered_at, ..record };
+        assert_eq!(never_reached(&record), None);
+        let failed = Receipt { status: ReceiptStatus::Failed, error: ErrorCode::UNREACHABLE };
+        assert_eq!(last_receipt(&record, false, false), Some(failed));
+    }
+
+    #[test]
+    fn only_a_trunk_that_knows_of_no_progress_is_left_alone() {
+        let retry_after = Some(Duration::from_secs(7));
+        let rest = |heard, status| {
+            rest_wanted(&ended(CallOutcome::TrunkFailed { retry_after }, heard, Some(status)))
+        };
+        assert_eq!(rest(Heard::Trying, 503), retry_after);
+        assert_eq!(rest(Heard::Nothing, 503), retry_after);
+        assert_eq!(rest(Heard::Progress, 503), None, "a phone may have said it");
+        assert_eq!(rest(Heard::Trying, 500), None, "it is about one call");
+    }
+
+    #[test]
     fn behind_a_gate_only_a_key_makes_an_answer_a_delivery() {
         let record = |outcome, keys| CallRecord {
-            rang_at: None,
             answered_at: Some(Duration::ZERO),
-            ended_at: Duration::from_secs(9),
-            outcome,
-            sip_status: Some(200),
-            codec: None,
-            packets_sent: 0,
-            packets_received: 0,
             keys,
-            plays: 0,
-            late_ticks: 0,
+            ..ended(outcome, Heard::Progress, Some(200))
         };
         let machine = record(CallOutcome::NoKey, 0);
         let failed = Receipt { status: ReceiptStatus::Failed, error: ErrorCode::ABSENT_TEMPORARY };
@@ -301,5 +348,22 @@ mod tests {
             assert_eq!(last_receipt(&record(outcome, 1), true, false), None, "told before");
         }
         assert_eq!(last_receipt(&record(CallOutcome::Withdrawn, 0), true, true), None);
+    }
+
+    fn ended(outcome: CallOutcome, heard: Heard, sip_status: Option<u16>) -> CallRecord {
+        CallRecord {
+            rang_at: None,
+            answered_at: None,
+            ended_at: Duration::from_secs(9),
+            outcome,
+            heard,
+            sip_status,
+            codec: None,
+            packets_sent: 0,
+            packets_received: 0,
+            keys: 0,
+            plays: 0,
+            late_ticks: 0,
+        }
     }
 }

@@ -86,7 +86,9 @@ pub(super) fn verifications(
 }
 
 /// Returns the calls that a link placed since then. Few verifications have any, so no index is kept
-/// for them; the table is walked from where those begin that may have been open by then.
+/// for them; the table is walked from where those begin that may have been open by then, the newest
+/// first and no more than [`CALL_ROWS_MAX`]. A row that cannot be read must not keep a link from
+/// calling: it is told in the log and left out.
 pub(super) fn calls_since(
     connection: &Connection,
     link: &str,
@@ -94,12 +96,26 @@ pub(super) fn calls_since(
 ) -> Result<Vec<EarlierCall>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT id, number, record, details FROM verification
-         WHERE id >= ?1 AND number IS NOT NULL AND instr(record, '\"call\":') > 0",
+         WHERE id >= ?1 AND number IS NOT NULL AND instr(record, '\"call\":') > 0
+         ORDER BY id DESC LIMIT ?2",
     )?;
     let first = VerificationId::first_at(since.before(LIFETIME_MAX)).as_u128().to_be_bytes();
     let mut calls = Vec::new();
-    for row in statement.query_map([first], columns)? {
-        let view = verification_view(row?)?;
+    for row in statement.query_map(params![first, CALL_ROWS_MAX], columns)? {
+        let view = match row {
+            Err(error) if is_unreadable(&error) => Err(error.to_string()),
+            row => match verification_view(row?) {
+                Err(error @ StoreError::Corrupt { .. }) => Err(error.to_string()),
+                view => Ok(view?),
+            },
+        };
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                tracing::error!(error, "a call of the last hours cannot be counted");
+                continue;
+            }
+        };
         let Some(number) = view.number else { continue };
         let over = |attempt: &&Attempt| attempt.passage.link.as_deref() == Some(link);
         for attempt in view.record.attempts.iter().filter(over) {
@@ -112,6 +128,15 @@ pub(super) fn calls_since(
     calls.retain(|call| call.at >= since);
     calls.sort_unstable_by_key(|call| call.at);
     Ok(calls)
+}
+
+/// Returns whether a column holds what it never should.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+    )
 }
 
 /// Returns a message.
@@ -156,6 +181,9 @@ fn verification_view(
 
 /// How many rows a list looks at.
 const LIST_ROWS_MAX: i64 = 100_000;
+
+/// As many calls as a trunk's caps keep.
+const CALL_ROWS_MAX: i64 = 180_000;
 
 /// The longest that `engine.lifetime_s` can be; nobody is called after it.
 const LIFETIME_MAX: Duration = Duration::from_hours(1);
