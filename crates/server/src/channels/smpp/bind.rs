@@ -143,7 +143,7 @@ impl Bind {
         };
         let CloseReason::BindRefused(status) = done.reason else {
             if let Some(declined) = self.declined.get_mut(place).filter(|_| done.was_bound) {
-                *declined = Declined::default();
+                *declined = Declined { has_bound: true, ..Declined::default() };
             }
             shared.board.note_error(self.index, Standing::Down, kind, error.to_owned());
             return if done.was_bound { Tried::Lost } else { Tried::Failed };
@@ -218,6 +218,8 @@ struct Declined {
     all: u32,
     /// With a status that may stand for wrong credentials.
     failed: u32,
+    /// Whether it has taken these credentials before.
+    has_bound: bool,
 }
 
 /// What a declined bind means.
@@ -238,7 +240,7 @@ impl Declined {
         self.all = self.all.saturating_add(1);
         self.failed = if status == Status::RBINDFAIL { self.failed.saturating_add(1) } else { 0 };
         let is_of_credentials = [Status::RINVPASWD, Status::RINVSYSID].contains(&status);
-        let is_harmful = is_of_credentials || self.failed >= FAILED_MAX;
+        let is_harmful = is_of_credentials || (!self.has_bound && self.failed >= FAILED_MAX);
         Refusal { is_for_operator: is_harmful || self.all >= DECLINED_MAX, is_harmful }
     }
 }
@@ -253,8 +255,8 @@ const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 /// What a host has declined so often in a row, over one to two minutes, is for the operator, too.
 const DECLINED_MAX: u32 = 8;
 
-/// Some SMSCs say no more than that the bind has failed where the password is wrong. A choice:
-/// fewer than lock an account out anywhere.
+/// Some SMSCs say no more than that the bind has failed where the password is wrong, which it is
+/// not where they have taken it before. A choice: fewer than lock an account out anywhere.
 const FAILED_MAX: u32 = 3;
 
 /// Deliveries that may wait for the store, on each bind; above it the SMSC is told to repeat.
@@ -285,5 +287,8 @@ mod tests {
         assert_eq!(told(&[Status::RBINDFAIL; 3]), (true, true));
         let between = [Status::RBINDFAIL, Status::RBINDFAIL, Status::RALYBND, Status::RBINDFAIL];
         assert_eq!(told(&between), (false, false), "not in a row");
+        let mut bound_before = Declined { has_bound: true, ..Declined::default() };
+        let refusals = [Status::RBINDFAIL; 8].map(|status| bound_before.note(status));
+        assert!(!refusals.iter().any(|refusal| refusal.is_harmful), "its password is right");
     }
 }
