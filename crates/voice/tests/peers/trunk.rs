@@ -321,7 +321,10 @@ async fn lost_packets_lose_no_call() {
 }
 
 /// Passes datagrams on to a port and back, but for the first of each call in each direction: an
-/// INVITE, and what answers the next. Answers its own port.
+/// INVITE, and the 180 that answers the next. Answers its own port.
+///
+/// Not by chance, nor by sipp's `-lost`: it repeats no 200 and answers no repeated INVITE, so that a
+/// call that loses both 180 and 200 is lost, whatever its caller does.
 async fn losing_the_first_of_each_call(port: u16) -> u16 {
     let front = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let back = UdpSocket::bind("127.0.0.1:0").await.unwrap();
