@@ -235,30 +235,8 @@ def _signal(process, number):
 
 def configuration(gateway):
     """Makes the server's configuration with a link to Jasmin."""
-    def configure(directory, port):
-        password = directory / "jasmin.password"
-        password.write_text(PASSWORD)
-        password.chmod(0o600)
-        return f"""
-[server]
-public_url = "http://127.0.0.1:{port}"
-
-[link.jasmin]
-kind = "http"
-profile = "jasmin"
-url = "http://127.0.0.1:{gateway.http_port}/send"
-user = "{USER}"
-password_file = "{password}"
-
-[route.messages]
-channel = "sms"
-links = ["jasmin"]
-
-[route.calls]
-channel = "voice"
-links = ["sandbox"]
-"""
-    return configure
+    url = f"http://127.0.0.1:{gateway.http_port}/send"
+    return kannel.link_to("jasmin", url, USER, PASSWORD)
 
 
 def tell_all(stories, who, gateway, smsc, server, receiver):

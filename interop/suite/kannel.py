@@ -130,24 +130,30 @@ def _decoded(kind, text):
 
 def configuration(kannel):
     """Makes the server's configuration with a link to Kannel."""
+    url = f"http://127.0.0.1:{kannel.sendsms_port}/cgi-bin/sendsms"
+    return link_to("kannel", url, USER, PASSWORD)
+
+
+def link_to(profile, url, user, secret):
+    """Makes the server's configuration with a link to a gateway, by the profile of its name."""
     def configure(directory, port):
-        password = directory / "kannel.password"
-        password.write_text(PASSWORD)
+        password = directory / f"{profile}.password"
+        password.write_text(secret)
         password.chmod(0o600)
         return f"""
 [server]
 public_url = "http://127.0.0.1:{port}"
 
-[link.kannel]
+[link.{profile}]
 kind = "http"
-profile = "kannel"
-url = "http://127.0.0.1:{kannel.sendsms_port}/cgi-bin/sendsms"
-user = "{USER}"
+profile = "{profile}"
+url = "{url}"
+user = "{user}"
 password_file = "{password}"
 
 [route.messages]
 channel = "sms"
-links = ["kannel"]
+links = ["{profile}"]
 
 [route.calls]
 channel = "voice"

@@ -1,7 +1,6 @@
 //! What keeps a receipt from being taken for that of another message to the same number.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ struct State {
     numbers: HashMap<u64, u32>,
     ended: VecDeque<(Duration, u64)>,
     /// Names whose final receipt has come.
-    settled: Recent<CarrierKey>,
+    settled: Recent,
     /// What final receipts without a name said, by the numbers that they are of.
     nameless: HashMap<u64, Vec<(Duration, CarrierKey)>>,
     said: VecDeque<(Duration, u64, CarrierKey)>,
@@ -43,10 +42,10 @@ pub(super) struct Said {
 }
 
 /// What came last, at most [`SETTLED_MAX`] of it.
-#[derive(Debug)]
-struct Recent<T> {
-    known: HashSet<T>,
-    order: VecDeque<(Duration, T)>,
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashSet<CarrierKey>,
+    order: VecDeque<CarrierKey>,
 }
 
 impl SeenByLink {
@@ -120,10 +119,9 @@ impl Seen {
 
     /// Takes note that what these names are of has reached its final state.
     pub(super) fn settle(&self, names: &[CarrierKey]) {
-        let now = self.watch.elapsed();
         let mut state = self.lock();
         for name in names {
-            state.settled.put(now, *name);
+            state.settled.put(*name);
         }
     }
 
@@ -189,26 +187,16 @@ impl Drop for Said {
     }
 }
 
-impl<T: Copy + Eq + Hash> Recent<T> {
-    fn put(&mut self, now: Duration, entry: T) {
-        if self.known.insert(entry) {
-            self.order.push_back((now, entry));
+impl Recent {
+    fn put(&mut self, name: CarrierKey) {
+        if self.known.insert(name) {
+            self.order.push_back(name);
         }
-        if self.order.len() > SETTLED_MAX {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some((_, oldest)) = self.order.pop_front() {
+        if self.order.len() > SETTLED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
             self.known.remove(&oldest);
         }
-    }
-}
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self { known: HashSet::new(), order: VecDeque::new() }
     }
 }
 
